@@ -1,0 +1,425 @@
+#include "broker/broker.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "admin/admin_http.h"
+#include "broker/bus.h"
+#include "broker/core.h"
+#include "broker/plan.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+/* What one endpoint may bring in one turn, so that all get theirs. */
+#define TURN_MESSAGES 1000
+#define TURN_EVENTS   10000 /* subscriptions of gateways */
+#define TURN_BYTES    ((size_t)1 << 20)
+/* No more input while so many bytes wait to be sent. */
+#define TURN_OUTPUT ((size_t)4 << 20)
+/* Peers whose sockets were full are tried again so often. */
+#define RETRY_MS 5
+/* Memory is given back to the system when so much less is in use than before. */
+#define GIVE_BACK_BYTES ((size_t)32 << 20)
+#define GIVE_BACK_MS    5000
+/* How long replies that a peer does not take are tried again at the end. */
+#define STOP_MS 1000
+
+enum { FD_SIGNAL, FD_ADMIN };
+
+struct broker {
+    const options_t *options;
+    struct plan plan;
+    sites_t *sites;
+    core_t *core;
+    store_t *store;
+    bus_t *bus;
+    admin_http_t *admin;
+    int signals;
+    bool stopping;
+    bool retry;        /* the bus keeps something */
+    size_t most_bytes; /* in use since memory was given back */
+    int64_t give_back_ms;
+    struct broker_metrics metrics;
+};
+
+/* --- effects --- */
+
+static void on_sent(void *arg, void *owner, enum bus_sent sent)
+{
+    static const enum core_sent told[] = {
+        [BUS_SENT] = CORE_SENT, [BUS_DROPPED] = CORE_DROPPED, [BUS_GONE] = CORE_GONE};
+    struct broker *self = arg;
+    core_sent(self->core, owner, told[sent]);
+}
+
+static void carry_out(struct broker *self, const struct core_effect *effect, int64_t now_ms)
+{
+    switch (effect->kind) {
+    case CORE_REPLY:
+        bus_send(self->bus, effect->endpoint, effect->peer, effect->bytes, effect->to);
+        break;
+    case CORE_SEND:
+        bus_send(self->bus, BUS_CONTROL, effect->peer, effect->bytes, effect->to);
+        break;
+    case CORE_PUBLISH:
+        bus_publish(self->bus, effect->bytes, effect->body);
+        break;
+    case CORE_APPEND:
+        if (!store_append(self->store, &effect->append))
+            core_stored(self->core, effect->append.ticket, STORE_FAILED, now_ms);
+        break;
+    case CORE_GATEWAY_JOINED:
+        log_info("gateway_joined", LOG_SPAN("gateway", effect->bytes));
+        break;
+    case CORE_GATEWAY_LEFT:
+        log_info("gateway_left", LOG_SPAN("gateway", effect->bytes));
+        break;
+    case CORE_NOTHING:
+        break;
+    }
+}
+
+static void take_effects(struct broker *self, int64_t now_ms)
+{
+    struct core_effect effect;
+    for (;;) {
+        core_take_effect(self->core, &effect);
+        if (effect.kind == CORE_NOTHING)
+            return;
+        carry_out(self, &effect, now_ms);
+    }
+}
+
+/* Carries out what the core wants, tells it what the store has committed, until both are quiet. */
+static void settle(struct broker *self, int64_t now_ms)
+{
+    struct store_completion completion;
+    bool more;
+    do {
+        take_effects(self, now_ms);
+        more = store_next(self->store, &completion);
+        for (bool next = more; next; next = store_next(self->store, &completion))
+            core_stored(self->core, completion.ticket, completion.outcome, now_ms);
+    } while (more);
+}
+
+/* --- one turn --- */
+
+/* True: the socket may have more. */
+static bool read_backends(struct broker *self, size_t endpoint, int64_t now_ms)
+{
+    struct bus_message message;
+    size_t bytes = 0;
+    for (size_t count = 0; count < TURN_MESSAGES; count++) {
+        if (bytes >= TURN_BYTES || core_effect_bytes(self->core) >= TURN_OUTPUT)
+            return true;
+        if (!bus_receive(self->bus, endpoint, &message))
+            return false;
+        bytes += message.bytes.size;
+        core_backend_request(self->core, endpoint, message.peer, message.bytes, now_ms);
+    }
+    return true;
+}
+
+static bool read_gateways(struct broker *self, int64_t now_ms)
+{
+    struct bus_message message;
+    struct span event;
+    /* A question may only be read when all subscriptions in front of it were. */
+    for (size_t count = 0; bus_receive_event(self->bus, &event); count++) {
+        core_xpub_event(self->core, event, now_ms);
+        if (count == TURN_EVENTS)
+            return true;
+    }
+    for (size_t count = 0; count < TURN_MESSAGES; count++) {
+        if (!bus_receive(self->bus, BUS_CONTROL, &message))
+            return false;
+        core_gateway_frame(self->core, message.peer, message.bytes, now_ms);
+    }
+    return true;
+}
+
+/* What streams free lies scattered in the heap; without a word the process would keep it for ever.
+ */
+static void give_back_memory(struct broker *self, int64_t now_ms)
+{
+    if (now_ms < self->give_back_ms)
+        return;
+    self->give_back_ms = now_ms + GIVE_BACK_MS;
+    size_t bytes = core_memory(self->core);
+    if (bytes > self->most_bytes)
+        self->most_bytes = bytes;
+    if (self->most_bytes - bytes < GIVE_BACK_BYTES)
+        return;
+    malloc_trim(0);
+    self->most_bytes = bytes;
+}
+
+/* Many in, then many out: the price of a message is in waking up, not in its bytes. True when there
+ * is more to do at once. */
+static bool turn(struct broker *self, int64_t now_ms)
+{
+    bool more = read_gateways(self, now_ms);
+    for (size_t i = 0; i < self->plan.backend_count; i++)
+        more |= read_backends(self, i, now_ms);
+    settle(self, now_ms);
+    core_answer(self->core, TURN_OUTPUT, now_ms);
+    core_tick(self->core, now_ms);
+    settle(self, now_ms);
+    self->retry = bus_retry(self->bus);
+    give_back_memory(self, now_ms);
+    return more || core_can_answer(self->core);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static int64_t wait_ms(const struct broker *self, bool more, int64_t now_ms)
+{
+    if (more)
+        return 0;
+    int64_t wait = core_wait(self->core, now_ms);
+    if (self->admin)
+        wait = earlier(wait, admin_http_wait(self->admin));
+    return self->retry ? earlier(wait, RETRY_MS) : wait;
+}
+
+static void on_signal(struct broker *self)
+{
+    struct signalfd_siginfo info;
+    if (read(self->signals, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    log_info("stopping", LOG_TEXT("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
+    self->stopping = true;
+}
+
+static void run(struct broker *self)
+{
+    bool more = false;
+    while (!self->stopping) {
+        int fds[BUS_FDS] = {[FD_SIGNAL] = self->signals,
+                            [FD_ADMIN] = self->admin ? admin_http_fd(self->admin) : -1};
+        bool readable[BUS_FDS];
+        bus_wait(self->bus, fds, readable, wait_ms(self, more, clock_monotonic_ms()));
+        more = turn(self, clock_monotonic_ms());
+        if (self->admin && (readable[FD_ADMIN] || admin_http_wait(self->admin) == 0))
+            admin_http_serve(self->admin);
+        if (readable[FD_SIGNAL])
+            on_signal(self);
+    }
+}
+
+/* What was accepted is finished, and its replies are handed over. */
+static void finish(struct broker *self)
+{
+    int64_t now_ms = clock_monotonic_ms(), end_ms = now_ms + STOP_MS;
+    const int none[BUS_FDS] = {-1, -1};
+    bool readable[BUS_FDS];
+    while (now_ms < end_ms) {
+        settle(self, now_ms);
+        if (!bus_retry(self->bus) && core_is_settled(self->core))
+            break;
+        bus_wait(self->bus, none, readable, RETRY_MS);
+        now_ms = clock_monotonic_ms();
+    }
+    log_info("stopped", LOG_UINT("acknowledged", self->metrics.acknowledged_total),
+             LOG_BOOL("settled", core_is_settled(self->core)));
+}
+
+/* --- admin pages --- */
+
+static void write_metrics(void *arg, struct buffer *to)
+{
+    struct broker *self = arg;
+    core_measure(self->core);
+    broker_metrics_write(to, &self->metrics);
+}
+
+static bool write_ready(void *arg, struct buffer *to)
+{
+    struct broker *self = arg;
+    core_measure(self->core);
+    buffer_printf(to, "{\"ready\":%s,\"reasons\":[%s],\"gateways\":%llu,\"streams\":%llu}",
+                  self->stopping ? "false" : "true", self->stopping ? "\"stopping\"" : "",
+                  (unsigned long long)self->metrics.gateways,
+                  (unsigned long long)self->metrics.streams);
+    return !self->stopping;
+}
+
+/* --- start --- */
+
+static int fail(int code, const char *setting, const char *value, struct span reason)
+{
+    log_error("start_failed", LOG_TEXT("setting", setting), LOG_TEXT("value", value),
+              LOG_SPAN("reason", reason));
+    return code;
+}
+
+static int fail_memory(void)
+{
+    return fail(EXIT_FAILURE, "", "", span_text("out of memory"));
+}
+
+static uint64_t random_number(void *arg)
+{
+    (void)arg;
+    uint64_t number;
+    /* Cannot fail for so few bytes once the system has started. */
+    while (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+        continue;
+    return number;
+}
+
+static int start_sites(struct broker *self)
+{
+    struct buffer why = {0};
+    size_t index = 0;
+    self->sites = sites_new(self->plan.principals, self->plan.backend_count, &index, &why);
+    int code = EXIT_SUCCESS;
+    if (!self->sites)
+        code = why.size ? fail(EX_CONFIG, "backends", self->plan.where[index], buffer_span(&why))
+                        : fail_memory();
+    buffer_free(&why);
+    return code;
+}
+
+static int start_core(struct broker *self)
+{
+    const options_t *options = self->options;
+    struct core_settings settings = {
+        .node = options->node.name,
+        .sites = self->sites,
+        .streams = plan_streams(&self->plan, options),
+        .payload_bytes = options->broker.payload_bytes,
+        .unanswered_requests = (uint32_t)options->broker.unanswered_requests,
+        .idempotency_ms = (int64_t)options->streams.idempotency_seconds * 1000,
+        .idempotency_keys = options->streams.idempotency_keys,
+        .random = random_number,
+        .metrics = &self->metrics,
+    };
+    settings.streams.random = random_number;
+    self->core = core_new(&settings, clock_monotonic_ms());
+    self->store = store_memory_new();
+    return self->core && self->store ? EXIT_SUCCESS : fail_memory();
+}
+
+static int start_bus(struct broker *self)
+{
+    const struct options_broker *options = &self->options->broker;
+    struct bus_settings settings = {
+        .control = {"broker.control", options->control},
+        .publications = {"broker.publications", options->publications},
+        .backends = self->plan.backends,
+        .backend_count = self->plan.backend_count,
+        .publications_queue = (int)options->publications_queue,
+        .unanswered = (uint32_t)options->unanswered_requests,
+        .metrics = &self->metrics,
+        .sent = on_sent,
+        .arg = self,
+    };
+    struct bus_failure failure;
+    self->bus = bus_new(&settings, &failure);
+    if (self->bus)
+        return EXIT_SUCCESS;
+    return fail(failure.bad_setting ? EX_CONFIG : EXIT_FAILURE, failure.endpoint.setting,
+                failure.endpoint.address, span_text(failure.reason));
+}
+
+static int start_admin(struct broker *self)
+{
+    const struct options_broker *options = &self->options->broker;
+    if (options->admin_port == 0)
+        return EXIT_SUCCESS;
+    struct admin_http_handlers handlers = {self, write_metrics, write_ready};
+    struct buffer why = {0};
+    self->admin =
+        admin_http_new(options->admin_address, (uint16_t)options->admin_port, &handlers, &why);
+    int code = EXIT_SUCCESS;
+    if (!self->admin) {
+        char value[80];
+        snprintf(value, sizeof value, "%s:%u", options->admin_address,
+                 (unsigned)options->admin_port);
+        code = fail(EXIT_FAILURE, "broker.admin_port", value, buffer_span(&why));
+    }
+    buffer_free(&why);
+    return code;
+}
+
+/* Before any thread is made, so that all inherit the mask. */
+static int start_signals(struct broker *self)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    self->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return self->signals >= 0 ? EXIT_SUCCESS
+                              : fail(EXIT_FAILURE, "", "signalfd", span_text(strerror(errno)));
+}
+
+static int start(struct broker *self)
+{
+    int code = plan_make(&self->plan, self->options) ? EXIT_SUCCESS : fail_memory();
+    if (!code)
+        code = start_signals(self);
+    if (!code)
+        code = start_sites(self);
+    if (!code)
+        code = start_core(self);
+    if (!code)
+        code = start_bus(self);
+    if (!code)
+        code = start_admin(self);
+    return code;
+}
+
+static void tell_started(const struct broker *self)
+{
+    const options_t *options = self->options;
+    for (size_t i = 0; i < self->plan.backend_count; i++)
+        log_info("backends_welcome", LOG_TEXT("endpoint", self->plan.backends[i].address),
+                 LOG_TEXT("site", self->plan.principals[i].site),
+                 LOG_TEXT("may", self->plan.principals[i].may));
+    log_info("started", LOG_TEXT("version", MILLRACE_VERSION), LOG_TEXT("node", options->node.name),
+             LOG_TEXT("control", options->broker.control),
+             LOG_TEXT("publications", options->broker.publications),
+             LOG_TEXT("backends", options->broker.backends),
+             LOG_TEXT("admin_address", options->broker.admin_address),
+             LOG_UINT("admin_port", options->broker.admin_port));
+}
+
+static void stop(struct broker *self)
+{
+    admin_http_destroy(&self->admin);
+    bus_destroy(&self->bus);
+    store_destroy(&self->store);
+    core_destroy(&self->core);
+    sites_destroy(&self->sites);
+    plan_free(&self->plan);
+    if (self->signals >= 0)
+        close(self->signals);
+}
+
+int broker_run(const options_t *options)
+{
+    struct broker self = {.options = options, .signals = -1};
+    int code = start(&self);
+    if (code == EXIT_SUCCESS) {
+        tell_started(&self);
+        run(&self);
+        finish(&self);
+    }
+    stop(&self);
+    return code;
+}

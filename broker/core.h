@@ -1,0 +1,106 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/metrics.h"
+#include "broker/parties.h"
+#include "broker/sites.h"
+#include "broker/store.h"
+#include "common/streams.h"
+#include "proto/span.h"
+
+/* core - the broker's mind: what is published where, in which order, and who is told.
+ *
+ * Pure: no socket, no clock (the caller passes now_ms, monotonic), no log. Events go in by the
+ * functions below; what has to be done comes out of core_take_effect, in order. The owner takes all
+ * effects after each batch of events and carries them out in that order: a position is never told
+ * before the publications up to it were handed to XPUB. Not thread-safe.
+ */
+typedef struct core core_t;
+
+struct core_settings {
+    const char *node;     /* name; copied */
+    const sites_t *sites; /* borrowed */
+    struct streams_settings streams;
+    size_t payload_bytes;
+    uint32_t unanswered_requests;
+    int64_t idempotency_ms;
+    size_t idempotency_keys;
+    uint64_t (*random)(void *arg);
+    void *random_arg;
+    struct broker_metrics *metrics; /* borrowed; the core counts in it */
+};
+
+enum core_effect_kind {
+    CORE_NOTHING,        /* no effect is left */
+    CORE_REPLY,          /* send `bytes` to a backend: endpoint, peer */
+    CORE_SEND,           /* send `bytes` to a gateway: peer */
+    CORE_PUBLISH,        /* publish `bytes` followed by `body` as one frame on XPUB */
+    CORE_APPEND,         /* hand `append` to the store */
+    CORE_GATEWAY_JOINED, /* for the log: `bytes` is its name */
+    CORE_GATEWAY_LEFT
+};
+
+/* Spans are valid until the next call of any core function. */
+struct core_effect {
+    enum core_effect_kind kind;
+    party_t *to; /* REPLY, SEND: pass it to core_sent, exactly once */
+    size_t endpoint;
+    struct span peer;
+    struct span bytes;
+    struct span body;
+    struct store_append append;
+};
+
+/* Copies the settings. NULL only when memory is exhausted. */
+core_t *core_new(const struct core_settings *settings, int64_t now_ms);
+/* Sets *self_p to NULL; safe on NULL. */
+void core_destroy(core_t **self_p);
+
+/* --- events --- */
+
+/* One request of a backend. `peer` is at most PARTY_ID_MAX opaque bytes. */
+void core_backend_request(core_t *self, size_t endpoint, struct span peer, struct span bytes,
+                          int64_t now_ms);
+/* One frame of a gateway. */
+void core_gateway_frame(core_t *self, struct span peer, struct span bytes, int64_t now_ms);
+/* One frame read from XPUB: 1 (subscribe) or 0 (unsubscribe), then the topic. Give the core all of
+ * them before any gateway frame of the same turn: a question may rely on its subscription. */
+void core_xpub_event(core_t *self, struct span bytes, int64_t now_ms);
+/* The store's word on an append. */
+void core_stored(core_t *self, uint64_t ticket, enum store_outcome outcome, int64_t now_ms);
+
+enum core_sent {
+    CORE_SENT,    /* handed to the socket */
+    CORE_DROPPED, /* it did not take it, and nobody keeps it */
+    CORE_GONE     /* the peer is not there any more */
+};
+/* What became of a REPLY or SEND. */
+void core_sent(core_t *self, party_t *to, enum core_sent sent);
+
+/* Answers waiting questions: about `bytes` of answers, at most one frame more. A gateway that does
+ * not take its answers waits. */
+void core_answer(core_t *self, size_t bytes, int64_t now_ms);
+/* Has core_answer something to do? */
+bool core_can_answer(const core_t *self);
+
+/* Runs what is due: digests and canary once a second, ages. Call at least when core_wait is over.
+ */
+void core_tick(core_t *self, int64_t now_ms);
+/* Milliseconds until core_tick is wanted. */
+int64_t core_wait(const core_t *self, int64_t now_ms);
+
+/* --- out --- */
+
+void core_take_effect(core_t *self, struct core_effect *out);
+/* Bytes in effects that were not taken yet. */
+size_t core_effect_bytes(const core_t *self);
+/* Is every accepted publication decided and every effect taken? */
+bool core_is_settled(const core_t *self);
+/* About how many bytes addresses and messages take. */
+size_t core_memory(const core_t *self);
+/* Brings the gauges up to date. */
+void core_measure(const core_t *self);
+/* As gateways see it. */
+uint64_t core_nonce(const core_t *self);

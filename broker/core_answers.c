@@ -1,0 +1,288 @@
+#include "broker/core_priv.h"
+#include "proto/bus_codec.h"
+
+/* An answer frame ends with the reply that brings it above this; one reply takes no more than fits
+ * behind that. */
+#define ANSWER_BYTES     ((size_t)256 << 10)
+#define ANSWER_REPLY_MAX (LIMIT_BUS_FRAME_BYTES - ANSWER_BYTES - 1024)
+/* Answers on their way to one gateway: beyond it the gateway's questions wait. */
+#define GATEWAY_WINDOW 4
+/* Unanswered frames of questions of one gateway. */
+#define GATEWAY_ASKS 4096
+
+/* --- sending --- */
+
+void core_end_send(core_t *core, party_t *gateway)
+{
+    if (effects_end(&core->effects, CORE_SEND, gateway, NULL)) {
+        gateway->unanswered++;
+        return;
+    }
+    core->metrics->answers_dropped_total++;
+}
+
+static void send_answers(core_t *core, party_t *gateway, size_t count)
+{
+    struct buffer *answers = &core->answers;
+    if (answers->failed) {
+        core->metrics->answers_dropped_total++;
+        return;
+    }
+    bus_put_answer(effects_begin(&core->effects),
+                   &(struct bus_answer){.count = (uint16_t)count, .items = buffer_span(answers)});
+    core_end_send(core, gateway);
+}
+
+void core_probe_gateway(core_t *core, party_t *gateway)
+{
+    buffer_reset(&core->answers);
+    send_answers(core, gateway, 0);
+}
+
+void core_make_ready(core_t *core, party_t *gateway)
+{
+    if (gateway->ready || !gateway->first_ask || gateway->unanswered >= GATEWAY_WINDOW)
+        return;
+    gateway->ready = true;
+    gateway->next_ready = NULL;
+    *(core->ready_last ? &core->ready_last->next_ready : &core->ready_first) = gateway;
+    core->ready_last = gateway;
+}
+
+/* --- one question --- */
+
+static void refuse(struct bus_reply *reply, enum status status, const char *why)
+{
+    reply->status = (uint16_t)status;
+    reply->message = span_text(why);
+}
+
+static void put_publications(core_t *core, stream_header_t *header, struct stream_slice slice,
+                             bool reverse, struct bus_reply *reply)
+{
+    const stream_t *stream = &header->stream;
+    struct buffer *to = &core->publications;
+    streams_read(core->streams, header);
+    for (size_t i = 0; i < slice.count; i++) {
+        uint64_t offset = slice.first + (reverse ? slice.count - 1 - i : i);
+        bus_put_publication(
+            to, &(struct bus_publication){.offset = offset,
+                                          .body = payload_span(stream_at(stream, offset))});
+    }
+    reply->count = (uint32_t)slice.count;
+    reply->publications = buffer_span(to);
+}
+
+static void recover(core_t *core, stream_header_t *header, const struct bus_question *question,
+                    struct bus_reply *reply)
+{
+    const stream_t *stream = &header->stream;
+    static const struct stream_room room = {LIMIT_RECOVERY_MESSAGES, LIMIT_RECOVERY_BYTES};
+    bool known = question->flags & BUS_QUESTION_ANY_EPOCH ? header->rule->client_history
+                                                          : question->epoch == stream->epoch;
+    struct stream_slice slice;
+    if (!known || !stream_missed(stream, question->offset, room, &slice)) {
+        core->metrics->not_recovered_total++;
+        return;
+    }
+    put_publications(core, header, slice, false, reply);
+    reply->flags = BUS_REPLY_RECOVERED;
+    core->metrics->recovered_total++;
+}
+
+static void range(core_t *core, stream_header_t *header, const struct bus_question *question,
+                  struct bus_reply *reply)
+{
+    const stream_t *stream = &header->stream;
+    static const struct stream_room room = {SIZE_MAX, LIMIT_RECOVERY_BYTES};
+    struct stream_slice slice;
+    if (question->epoch != stream->epoch || !stream_next(stream, question->offset, room, &slice))
+        return;
+    /* A single message that no frame can carry counts as gone. */
+    if (slice.count == 1 && stream_at(stream, slice.first)->size > ANSWER_REPLY_MAX)
+        return;
+    put_publications(core, header, slice, false, reply);
+    reply->flags = BUS_REPLY_RECOVERED;
+}
+
+static void read_history(core_t *core, stream_header_t *header, const struct bus_question *question,
+                         struct bus_reply *reply)
+{
+    const stream_t *stream = &header->stream;
+    bool since = question->flags & BUS_QUESTION_SINCE;
+    bool reverse = question->flags & BUS_QUESTION_REVERSE;
+    if (!header->rule->client_history) {
+        refuse(reply, STATUS_FORBIDDEN, "the channel keeps its history to itself");
+        return;
+    }
+    bool any_epoch = question->flags & BUS_QUESTION_ANY_EPOCH;
+    if (since && !any_epoch && question->epoch != stream->epoch) {
+        refuse(reply, STATUS_CONFLICT, "the epoch of this address is another one now");
+        return;
+    }
+    struct stream_room room = {question->limit, LIMIT_RECOVERY_BYTES};
+    if (room.messages > LIMIT_RECOVERY_MESSAGES)
+        room.messages = LIMIT_RECOVERY_MESSAGES;
+    struct stream_slice slice =
+        reverse ? stream_before(stream, since ? question->offset : UINT64_MAX, room)
+                : stream_after(stream, since ? question->offset : 0, room);
+    put_publications(core, header, slice, reverse, reply);
+}
+
+static void answer_known(core_t *core, stream_header_t *header, const struct bus_question *question,
+                         struct bus_reply *reply)
+{
+    reply->epoch = header->stream.epoch;
+    reply->offset = header->stream.offset;
+    switch (question->kind) {
+    case BUS_SUBSCRIBE:
+        if (question->flags & BUS_QUESTION_RECOVER)
+            recover(core, header, question, reply);
+        break;
+    case BUS_POSITION:
+        break;
+    case BUS_RANGE:
+        range(core, header, question, reply);
+        break;
+    case BUS_HISTORY:
+        read_history(core, header, question, reply);
+        break;
+    default:
+        core->metrics->gateway_frames_malformed_total++;
+        refuse(reply, STATUS_BAD_INPUT, "unknown kind of question");
+        break;
+    }
+}
+
+static void answer_question(core_t *core, const struct bus_question *question,
+                            struct bus_reply *reply, int64_t now_ms)
+{
+    struct address address;
+    if (!address_decode(question->address, &address)) {
+        core->metrics->gateway_frames_malformed_total++;
+        refuse(reply, STATUS_BAD_INPUT, "not a canonical address");
+        return;
+    }
+    stream_header_t *header = streams_use(core->streams, question->address, &address, now_ms);
+    if (!header) {
+        refuse(reply, STATUS_TOO_MANY, "too many addresses in use");
+        return;
+    }
+    answer_known(core, header, question, reply);
+}
+
+/* Appends one reply to the answers. */
+static void put_answer(core_t *core, const struct bus_question *question, enum status status,
+                       const char *why, int64_t now_ms)
+{
+    struct bus_reply reply = {.token = question->token};
+    buffer_reset(&core->publications);
+    core->metrics->questions_total++;
+    if (status)
+        refuse(&reply, status, why);
+    else
+        answer_question(core, question, &reply, now_ms);
+    if (core->publications.failed) {
+        reply = (struct bus_reply){.token = question->token};
+        refuse(&reply, STATUS_INTERNAL, "out of memory");
+    }
+    core->metrics->questions_refused_total += reply.status != STATUS_OK;
+    bus_put_reply(&core->answers, &reply);
+}
+
+/* --- frames of questions --- */
+
+/* Answers all questions of a frame with a refusal, as far as they can be read. */
+static void refuse_all(core_t *core, party_t *gateway, struct span items, enum status status,
+                       const char *why)
+{
+    struct bus_question question;
+    while (items.size) {
+        size_t count = 0;
+        buffer_reset(&core->answers);
+        while (count < LIMIT_ASK_ITEMS && items.size) {
+            if (!bus_next_question(&items, &question)) {
+                core->metrics->gateway_frames_malformed_total++;
+                items.size = 0;
+                break;
+            }
+            put_answer(core, &question, status, why, 0);
+            count++;
+        }
+        send_answers(core, gateway, count);
+    }
+}
+
+void core_ask(core_t *core, party_t *gateway, struct span frame)
+{
+    struct bus_ask ask;
+    if (!bus_get_ask(frame, &ask)) {
+        core->metrics->gateway_frames_malformed_total++;
+        return;
+    }
+    if (!gateway->welcome) {
+        core->metrics->gateway_frames_malformed_total++;
+        refuse_all(core, gateway, ask.items, STATUS_INTERNAL, "say hello first");
+    } else if (ask.count > LIMIT_ASK_ITEMS) {
+        core->metrics->gateway_frames_malformed_total++;
+        refuse_all(core, gateway, ask.items, STATUS_BAD_INPUT, "too many questions in one frame");
+    } else if (gateway->asks >= GATEWAY_ASKS || !party_put_ask(gateway, ask.items, ask.count)) {
+        refuse_all(core, gateway, ask.items, STATUS_TOO_MANY, "too many questions wait");
+    } else {
+        core->asks++;
+        core_make_ready(core, gateway);
+    }
+}
+
+/* Takes the next question off a gateway's asks. False when none is left. */
+static bool next_question(core_t *core, party_t *gateway, struct bus_question *question)
+{
+    while (gateway->first_ask) {
+        struct ask *first = gateway->first_ask;
+        struct span rest = span_of(first->bytes + first->at, first->size - first->at);
+        bool whole = first->left > 0 && bus_next_question(&rest, question);
+        if (whole) {
+            first->at = first->size - rest.size;
+            first->left--;
+            return true;
+        }
+        /* Done, or broken in the middle; bytes behind the last question are no good either. */
+        core->metrics->gateway_frames_malformed_total += first->left > 0 || rest.size > 0;
+        party_drop_ask(gateway);
+        core->asks--;
+    }
+    return false;
+}
+
+static void answer_frame(core_t *core, party_t *gateway, int64_t now_ms)
+{
+    struct bus_question question;
+    size_t count = 0;
+    buffer_reset(&core->answers);
+    while (core->answers.size < ANSWER_BYTES && count < LIMIT_ASK_ITEMS &&
+           next_question(core, gateway, &question)) {
+        put_answer(core, &question, STATUS_OK, NULL, now_ms);
+        count++;
+    }
+    if (count > 0)
+        send_answers(core, gateway, count);
+}
+
+void core_answer(core_t *self, size_t bytes, int64_t now_ms)
+{
+    size_t before = core_effect_bytes(self);
+    while (self->ready_first && core_effect_bytes(self) - before < bytes) {
+        party_t *gateway = self->ready_first;
+        self->ready_first = gateway->next_ready;
+        if (!self->ready_first)
+            self->ready_last = NULL;
+        gateway->ready = false;
+        answer_frame(self, gateway, now_ms);
+        core_make_ready(self, gateway);
+    }
+}
+
+bool core_can_answer(const core_t *self)
+{
+    return self->ready_first;
+}

@@ -1,0 +1,121 @@
+#pragma once
+
+#include "broker/core.h"
+#include "broker/effects.h"
+#include "broker/idempotency.h"
+#include "broker/parties.h"
+#include "proto/wire.h"
+
+/* core_priv - what the files of the core share:
+ *
+ *   core.c            the state, time, digests and canary
+ *   core_requests.c   backends: requests in, replies out, history
+ *   core_publish.c    a publication's way: checked, assigned, stored, published, acknowledged
+ *   core_subscribe.c  gateways: who is there, subscriptions, fences
+ *   core_answers.c    their questions, and what was missed
+ */
+
+/* One item of a request, decided. */
+struct result {
+    enum status status; /* OK: the other fields tell where it went */
+    bool duplicate;
+    uint64_t epoch, offset;
+    size_t text_at, text_size; /* in the request's texts */
+};
+
+/* A request for publications, until all of them are decided. */
+struct request {
+    party_t *from;
+    size_t count;
+    size_t open; /* undecided items, and one more while items are still being read */
+    bool many;
+    bool wants_reply;
+    uint8_t id_size;
+    uint8_t id[LIMIT_REQUEST_ID_BYTES + 9]; /* as msgpack */
+    struct buffer texts;
+    struct result results[];
+};
+
+/* Who else waits for an append: a duplicate that came before it was decided. */
+struct waiter {
+    struct waiter *next;
+    struct request *request;
+    size_t index;
+};
+
+/* A publication on its way to the store. */
+struct append {
+    stream_header_t *header;
+    uint64_t epoch, offset;
+    payload_t *body; /* NULL: decided */
+    struct request *request;
+    size_t index;
+    struct idempotency_entry *entry; /* NULL: without a key */
+    struct waiter *waiters;
+};
+
+/* Appends by ticket: a ring, because they complete nearly in order. */
+struct appends {
+    struct append *items;
+    size_t room;          /* 0 or a power of two */
+    uint64_t first, next; /* tickets: the oldest kept, the next to be given */
+};
+
+struct core {
+    struct core_settings settings;
+    char *node;
+    struct broker_metrics *metrics;
+    streams_t *streams;
+    idempotency_t *idempotency;
+    parties_t *parties;
+    wire_reader_t *reader, *id_reader;
+    struct effects effects;
+    struct appends appends;
+
+    /* scratch */
+    struct buffer body, why, answers, publications;
+
+    uint64_t nonce, canary;
+    int64_t tick_ms, second_ms, probe_ms; /* when the next one is due */
+    bool publish_all;                     /* an interest was lost: XPUB alone knows who listens */
+
+    /* Gateways whose questions can be answered now. */
+    party_t *ready_first, *ready_last;
+    size_t asks;
+    size_t gateways;
+};
+
+/* --- core_requests.c --- */
+
+/* NULL when memory is exhausted. Open: every item must be decided, then request_close called. */
+struct request *request_new(core_t *core, party_t *from, const struct wire_value *id, size_t count,
+                            bool many);
+/* The last one decided or closed sends the reply and frees the request. */
+void request_decide(core_t *core, struct request *request, size_t index,
+                    const struct result *result);
+void request_refuse(core_t *core, struct request *request, size_t index, enum status status,
+                    struct span why);
+void request_close(core_t *core, struct request *request);
+
+/* --- core_publish.c --- */
+
+void core_publish_item(core_t *core, struct request *request, size_t index,
+                       const struct backend_publish *publish, int64_t now_ms);
+/* NULL for a ticket that is decided. */
+const struct append *core_find_append(const core_t *core, uint64_t ticket);
+void core_free_appends(core_t *core);
+
+/* --- core_subscribe.c --- */
+
+void core_gateway_left(core_t *core, party_t *gateway);
+
+/* --- core_answers.c --- */
+
+/* Ends the frame that was begun with effects_begin. */
+void core_end_send(core_t *core, party_t *gateway);
+/* An empty answer: whether it can be sent tells whether the gateway is still there. */
+void core_probe_gateway(core_t *core, party_t *gateway);
+/* Puts the gateway among those to be answered, if it has questions and takes its answers. */
+void core_make_ready(core_t *core, party_t *gateway);
+/* One frame of questions. */
+void core_ask(core_t *core, party_t *gateway, struct span frame);

@@ -1,0 +1,329 @@
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/core_priv.h"
+
+static void count_refusal(struct broker_metrics *metrics, enum status status)
+{
+    switch (status) {
+    case STATUS_OK:
+        break;
+    case STATUS_BAD_INPUT:
+        metrics->refused_bad_input_total++;
+        break;
+    case STATUS_FORBIDDEN:
+        metrics->refused_forbidden_total++;
+        break;
+    case STATUS_NOT_FOUND:
+        metrics->refused_not_found_total++;
+        break;
+    case STATUS_CONFLICT:
+        metrics->refused_conflict_total++;
+        break;
+    case STATUS_TOO_LARGE:
+        metrics->refused_too_large_total++;
+        break;
+    case STATUS_TOO_MANY:
+        metrics->refused_too_many_total++;
+        break;
+    case STATUS_INTERNAL:
+    case STATUS_UNAVAILABLE:
+        metrics->refused_unavailable_total++;
+        break;
+    }
+}
+
+/* Ends the reply that was begun with effects_begin. */
+static void end_reply(core_t *core, party_t *to)
+{
+    if (effects_end(&core->effects, CORE_REPLY, to, NULL))
+        return;
+    to->unanswered--;
+    core->metrics->replies_dropped_total++;
+}
+
+/* --- requests for publications --- */
+
+/* The id outlives the request's bytes. */
+static bool keep_id(core_t *core, struct request *request, const struct wire_value *id)
+{
+    if (!id)
+        return true;
+    struct buffer *bytes = &core->body;
+    buffer_reset(bytes);
+    wire_put_value(bytes, id);
+    if (bytes->failed || bytes->size > sizeof request->id)
+        return false;
+    memcpy(request->id, bytes->data, bytes->size);
+    request->id_size = (uint8_t)bytes->size;
+    request->wants_reply = true;
+    return true;
+}
+
+struct request *request_new(core_t *core, party_t *from, const struct wire_value *id, size_t count,
+                            bool many)
+{
+    struct request *request = calloc(1, sizeof *request + count * sizeof *request->results);
+    if (!request)
+        return NULL;
+    request->from = from;
+    request->count = count;
+    request->open = count + 1;
+    request->many = many;
+    if (!keep_id(core, request, id)) {
+        free(request);
+        return NULL;
+    }
+    return request;
+}
+
+static struct span text_of(const struct request *request, const struct result *result)
+{
+    if (result->text_size == 0)
+        return span_text(status_text(result->status));
+    return span_of(request->texts.data + result->text_at, result->text_size);
+}
+
+static void write_results(struct buffer *to, const struct request *request,
+                          const struct wire_value *id)
+{
+    backend_begin_results(to, id, request->count);
+    for (size_t i = 0; i < request->count; i++) {
+        const struct result *result = &request->results[i];
+        if (result->status)
+            backend_put_failure(to, result->status, text_of(request, result));
+        else
+            backend_put_result(to, result->epoch, result->offset, result->duplicate);
+    }
+}
+
+static void write_result(struct buffer *to, const struct request *request,
+                         const struct wire_value *id)
+{
+    const struct result *result = request->results;
+    if (result->status)
+        backend_write_error(to, id, result->status, text_of(request, result));
+    else
+        backend_write_published(to, id, result->epoch, result->offset, result->duplicate);
+}
+
+static void reply(core_t *core, struct request *request)
+{
+    if (!request->wants_reply) {
+        request->from->unanswered--;
+        return;
+    }
+    const char *why;
+    const struct wire_value *id =
+        wire_read(core->id_reader, span_of(request->id, request->id_size), 0, 1, &why);
+    struct buffer *to = effects_begin(&core->effects);
+    if (request->many)
+        write_results(to, request, id);
+    else
+        write_result(to, request, id);
+    end_reply(core, request->from);
+}
+
+void request_close(core_t *core, struct request *request)
+{
+    assert(request->open > 0);
+    if (--request->open > 0)
+        return;
+    reply(core, request);
+    buffer_free(&request->texts);
+    free(request);
+}
+
+void request_decide(core_t *core, struct request *request, size_t index,
+                    const struct result *result)
+{
+    request->results[index] = *result;
+    core->metrics->duplicates_total += result->duplicate;
+    core->metrics->acknowledged_total += !result->status && !result->duplicate;
+    request_close(core, request);
+}
+
+void request_refuse(core_t *core, struct request *request, size_t index, enum status status,
+                    struct span why)
+{
+    count_refusal(core->metrics, status);
+    struct result *result = &request->results[index];
+    *result = (struct result){.status = status, .text_at = request->texts.size};
+    buffer_put_span(&request->texts, why);
+    result->text_size = request->texts.size - result->text_at; /* 0 without memory for it */
+    request_close(core, request);
+}
+
+/* --- operations --- */
+
+/* Refuses a request as a whole. */
+static void refuse(core_t *core, party_t *from, const struct backend_request *request,
+                   enum status status, struct span why)
+{
+    count_refusal(core->metrics, status);
+    if (!request->id && !request->unreadable) {
+        from->unanswered--;
+        return;
+    }
+    backend_write_error(effects_begin(&core->effects), request->id, status, why);
+    end_reply(core, from);
+}
+
+static void refuse_memory(core_t *core, party_t *from, const struct backend_request *request)
+{
+    refuse(core, from, request, STATUS_UNAVAILABLE, span_text("out of memory"));
+}
+
+static void publish(core_t *core, party_t *from, const struct backend_request *request,
+                    int64_t now_ms)
+{
+    struct request *kept = request_new(core, from, request->id, 1, false);
+    if (!kept) {
+        refuse_memory(core, from, request);
+        return;
+    }
+    core_publish_item(core, kept, 0, &request->publish, now_ms);
+    request_close(core, kept);
+}
+
+static void publish_many(core_t *core, party_t *from, const struct backend_request *request,
+                         int64_t now_ms)
+{
+    size_t count = wire_count(request->items);
+    struct request *kept = request_new(core, from, request->id, count, true);
+    if (!kept) {
+        refuse_memory(core, from, request);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct backend_publish item;
+        buffer_reset(&core->why);
+        enum status status = backend_decode_item(request, i, &item, &core->why);
+        if (status) {
+            core->metrics->publishes_total++;
+            request_refuse(core, kept, i, status, buffer_span(&core->why));
+        } else {
+            core_publish_item(core, kept, i, &item, now_ms);
+        }
+    }
+    request_close(core, kept);
+}
+
+static enum status read_history(core_t *core, const party_t *from,
+                                const struct backend_history *history, int64_t now_ms,
+                                const stream_t **stream, struct stream_slice *slice)
+{
+    struct address address;
+    enum status status = sites_resolve(core->settings.sites, from->endpoint, SITE_HISTORY,
+                                       &history->target, &address, &core->why);
+    if (status)
+        return status;
+    uint8_t bytes[ADDRESS_KEY_MAX];
+    struct span key = span_of(bytes, address_encode(&address, bytes));
+    stream_header_t *header = streams_use(core->streams, key, &address, now_ms);
+    if (!header) {
+        buffer_put_text(&core->why, "too many addresses in use");
+        return STATUS_UNAVAILABLE;
+    }
+    *stream = &header->stream;
+    if (history->has_since && history->since_epoch != header->stream.epoch) {
+        buffer_put_text(&core->why, "since: the epoch of this address is another one now");
+        return STATUS_CONFLICT;
+    }
+    struct stream_room room = {history->limit, LIMIT_RECOVERY_BYTES};
+    if (room.messages > LIMIT_RECOVERY_MESSAGES)
+        room.messages = LIMIT_RECOVERY_MESSAGES;
+    streams_read(core->streams, header);
+    *slice = stream_after(*stream, history->has_since ? history->since_offset : 0, room);
+    return STATUS_OK;
+}
+
+static bool write_history(struct buffer *to, const struct wire_value *id, const stream_t *stream,
+                          struct stream_slice slice)
+{
+    backend_begin_history(to, id, stream->epoch, stream->offset, slice.count);
+    for (size_t i = 0; i < slice.count; i++) {
+        uint64_t offset = slice.first + i;
+        if (!backend_put_publication(to, offset, payload_span(stream_at(stream, offset))))
+            return false;
+    }
+    return true;
+}
+
+static void history(core_t *core, party_t *from, const struct backend_request *request,
+                    int64_t now_ms)
+{
+    const stream_t *stream = NULL;
+    struct stream_slice slice = {0};
+    enum status status = read_history(core, from, &request->history, now_ms, &stream, &slice);
+    if (status) {
+        refuse(core, from, request, status, buffer_span(&core->why));
+        return;
+    }
+    if (!request->id) {
+        from->unanswered--;
+        return;
+    }
+    if (write_history(effects_begin(&core->effects), request->id, stream, slice)) {
+        end_reply(core, from);
+        return;
+    }
+    effects_undo(&core->effects);
+    refuse_memory(core, from, request);
+}
+
+static void ping(core_t *core, party_t *from, const struct backend_request *request)
+{
+    if (!request->id) {
+        from->unanswered--;
+        return;
+    }
+    backend_write_ok(effects_begin(&core->effects), request->id);
+    end_reply(core, from);
+}
+
+static void run(core_t *core, party_t *from, const struct backend_request *request, int64_t now_ms)
+{
+    switch (request->op) {
+    case BACKEND_PUBLISH:
+        publish(core, from, request, now_ms);
+        break;
+    case BACKEND_PUBLISH_MANY:
+        publish_many(core, from, request, now_ms);
+        break;
+    case BACKEND_HISTORY:
+        history(core, from, request, now_ms);
+        break;
+    case BACKEND_PING:
+        ping(core, from, request);
+        break;
+    case BACKEND_NONE: /* does not decode */
+        break;
+    }
+}
+
+void core_backend_request(core_t *self, size_t endpoint, struct span peer, struct span bytes,
+                          int64_t now_ms)
+{
+    self->metrics->requests_total++;
+    party_t *from = parties_get(self->parties, endpoint, peer, now_ms);
+    if (!from) {
+        self->metrics->replies_dropped_total++;
+        return;
+    }
+    from->unanswered++;
+
+    struct backend_request request;
+    buffer_reset(&self->why);
+    enum status status = backend_decode(self->reader, bytes, &request, &self->why);
+    if (!status && from->unanswered > self->settings.unanswered_requests) {
+        buffer_printf(&self->why, "more than %u unanswered requests",
+                      (unsigned)self->settings.unanswered_requests);
+        status = STATUS_TOO_MANY;
+    }
+    if (status)
+        refuse(self, from, &request, status, buffer_span(&self->why));
+    else
+        run(self, from, &request, now_ms);
+}

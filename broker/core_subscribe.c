@@ -1,0 +1,169 @@
+#include <string.h>
+
+#include "broker/core_priv.h"
+#include "proto/bus_codec.h"
+
+/* --- who is there --- */
+
+static void tell_log(core_t *core, enum core_effect_kind kind, const party_t *gateway)
+{
+    buffer_put(effects_begin(&core->effects), gateway->name, gateway->name_size);
+    (void)effects_end(&core->effects, kind, NULL, NULL);
+}
+
+static void drop_asks(core_t *core, party_t *gateway)
+{
+    core->asks -= gateway->asks;
+    while (gateway->first_ask)
+        party_drop_ask(gateway);
+}
+
+void core_gateway_left(core_t *core, party_t *gateway)
+{
+    drop_asks(core, gateway);
+    if (!gateway->welcome)
+        return;
+    gateway->welcome = false;
+    core->gateways--;
+    tell_log(core, CORE_GATEWAY_LEFT, gateway);
+}
+
+struct newcomer {
+    core_t *core;
+    const party_t *party;
+};
+
+/* A gateway that reconnects comes with another routing id. */
+static void replace(party_t *party, void *arg)
+{
+    const struct newcomer *newcomer = arg;
+    if (party != newcomer->party && party->welcome &&
+        party->incarnation == newcomer->party->incarnation)
+        core_gateway_left(newcomer->core, party);
+}
+
+static void join(core_t *core, party_t *gateway, const struct bus_hello *hello)
+{
+    bool joins = !gateway->welcome;
+    size_t size = hello->gateway.size < PARTY_NAME_MAX ? hello->gateway.size : PARTY_NAME_MAX;
+    if (size)
+        memcpy(gateway->name, hello->gateway.data, size);
+    gateway->name_size = (uint8_t)size;
+    gateway->incarnation = hello->incarnation;
+    gateway->welcome = true;
+    parties_visit(core->parties, replace, &(struct newcomer){core, gateway});
+    if (joins) {
+        core->gateways++;
+        tell_log(core, CORE_GATEWAY_JOINED, gateway);
+    }
+    bus_put_welcome(effects_begin(&core->effects),
+                    &(struct bus_welcome){.version = BUS_VERSION,
+                                          .node = span_text(core->node),
+                                          .broker = core->nonce});
+    core_end_send(core, gateway);
+}
+
+static void hello(core_t *core, party_t *gateway, struct span frame)
+{
+    struct bus_hello hello;
+    if (!bus_get_hello(frame, &hello)) {
+        core->metrics->gateway_frames_malformed_total++;
+        return;
+    }
+    if (hello.version == BUS_VERSION) {
+        join(core, gateway, &hello);
+        return;
+    }
+    core->metrics->gateways_refused_total++;
+    buffer_reset(&core->why);
+    buffer_printf(&core->why, "this broker speaks bus version %d, the gateway %u", BUS_VERSION,
+                  (unsigned)hello.version);
+    bus_put_refused(
+        effects_begin(&core->effects),
+        &(struct bus_refused){.status = STATUS_BAD_INPUT, .message = buffer_span(&core->why)});
+    core_end_send(core, gateway);
+}
+
+/* --- XPUB --- */
+
+static void set_interest(core_t *core, struct span key, bool interested, int64_t now_ms)
+{
+    struct address address;
+    if (!address_decode(key, &address)) {
+        core->metrics->subscriptions_malformed_total++;
+        return;
+    }
+    stream_header_t *header = interested ? streams_use(core->streams, key, &address, now_ms)
+                                         : streams_find(core->streams, key);
+    if (header) {
+        streams_set_interest(core->streams, header, interested, now_ms);
+    } else if (interested) {
+        /* XPUB will not report this topic again, so nobody may rely on the interest any more. */
+        core->publish_all = true;
+        core->metrics->interest_lost_total++;
+    }
+}
+
+/* Reading this subscription means that XPUB has installed all earlier ones of its gateway. */
+static void fence(core_t *core, struct span topic, bool subscribed)
+{
+    uint64_t incarnation, number;
+    if (!bus_get_fence(topic, &incarnation, &number)) {
+        core->metrics->subscriptions_malformed_total++;
+        return;
+    }
+    if (!subscribed)
+        return;
+    buffer_put_span(effects_begin(&core->effects), topic);
+    if (effects_end(&core->effects, CORE_PUBLISH, NULL, NULL))
+        core->metrics->fences_total++;
+    else
+        core->metrics->publish_failures_total++;
+}
+
+void core_xpub_event(core_t *self, struct span bytes, int64_t now_ms)
+{
+    if (bytes.size < 2 || bytes.data[0] > 1) {
+        self->metrics->subscriptions_malformed_total++;
+        return;
+    }
+    bool subscribed = bytes.data[0];
+    struct span topic = span_of(bytes.data + 1, bytes.size - 1);
+    switch (topic.data[0]) {
+    case BUS_TOPIC_PUBLICATION:
+        set_interest(self, span_of(topic.data + 1, topic.size - 1), subscribed, now_ms);
+        break;
+    case BUS_TOPIC_FENCE:
+        fence(self, topic, subscribed);
+        break;
+    case BUS_TOPIC_CANARY:
+    case BUS_TOPIC_DIGEST:
+        self->metrics->subscriptions_malformed_total += topic.size != 1;
+        break;
+    default:
+        self->metrics->subscriptions_malformed_total++;
+        break;
+    }
+}
+
+/* --- frames --- */
+
+void core_gateway_frame(core_t *self, struct span peer, struct span bytes, int64_t now_ms)
+{
+    party_t *gateway = parties_get(self->parties, PARTY_GATEWAY, peer, now_ms);
+    if (!gateway) {
+        self->metrics->answers_dropped_total++;
+        return;
+    }
+    switch (bus_frame_type(bytes)) {
+    case BUS_HELLO:
+        hello(self, gateway, bytes);
+        break;
+    case BUS_ASK:
+        core_ask(self, gateway, bytes);
+        break;
+    default:
+        self->metrics->gateway_frames_malformed_total++;
+        break;
+    }
+}

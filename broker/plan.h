@@ -1,0 +1,26 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "broker/bus.h"
+#include "broker/sites.h"
+#include "common/options.h"
+#include "common/streams.h"
+
+/* plan - the settings as the modules of the broker want them: one endpoint and one principal for
+ * each place where backends connect, one rule for each channel. */
+struct plan {
+    size_t backend_count;
+    struct bus_endpoint *backends;
+    struct sites_principal *principals; /* of the endpoint with the same index */
+    const char **where;                 /* the section's "file:line", "" for the default endpoint */
+    size_t channel_count;
+    struct streams_channel *channels;
+};
+
+/* Borrows texts from the options. False when memory is exhausted; plan_free in any case. */
+bool plan_make(struct plan *self, const options_t *options);
+void plan_free(struct plan *self);
+
+/* All but the random numbers. Borrows from the plan. */
+struct streams_settings plan_streams(const struct plan *self, const options_t *options);

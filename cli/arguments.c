@@ -1,0 +1,126 @@
+#include "cli/arguments.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTIONS_MAX 16 /* of one command, --help among them */
+
+static void print_help(const struct cli_usage *usage)
+{
+    printf("usage: millrace %s [OPTIONS] %s\n\n%s\noptions:\n", usage->command, usage->arguments,
+           usage->help);
+    for (size_t i = 0; i < usage->option_count; i++) {
+        const struct cli_option *option = &usage->options[i];
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", option->name, option->value ? " " : "",
+                 option->value ? option->value : "");
+        printf("  %-22s %s\n", left, option->help);
+    }
+    printf("  %-22s %s\n", "--help", "this text");
+}
+
+static void tell(const struct cli_usage *usage, const char *format, va_list arguments)
+{
+    fprintf(stderr, "millrace %s: ", usage->command);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+int cli_misuse(const struct cli_usage *usage, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    tell(usage, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "usage: millrace %s [OPTIONS] %s\nmillrace %s --help tells more.\n",
+            usage->command, usage->arguments, usage->command);
+    return CLI_USAGE;
+}
+
+int cli_fail(const struct cli_usage *usage, enum cli_exit status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    tell(usage, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* getopt's own table: option i returns 256 + i, --help 'h'. */
+static void fill_table(const struct cli_usage *usage, struct option table[OPTIONS_MAX + 1])
+{
+    size_t count = 0;
+    for (; count < usage->option_count && count < OPTIONS_MAX - 1; count++) {
+        const struct cli_option *from = &usage->options[count];
+        table[count] = (struct option){from->name, from->value ? required_argument : no_argument,
+                                       NULL, 256 + (int)count};
+    }
+    table[count++] = (struct option){"help", no_argument, NULL, 'h'};
+    table[count] = (struct option){0};
+}
+
+static bool take_options(const struct cli_usage *usage, int argc, char **argv, int *status)
+{
+    struct option table[OPTIONS_MAX + 1];
+    fill_table(usage, table);
+    optind = 0; /* GNU: start anew */
+    opterr = 0;
+    int got;
+    while ((got = getopt_long(argc, argv, ":h", table, NULL)) != -1) {
+        if (got == 'h') {
+            print_help(usage);
+            *status = CLI_OK;
+            return false;
+        }
+        if (got == ':' || got == '?') {
+            const char *rule = got == ':'      ? "needs a value"
+                               : optopt >= 256 ? "takes no value"
+                                               : "is not an option of this command";
+            *status = cli_misuse(usage, "%s %s", argv[optind - 1], rule);
+            return false;
+        }
+        const struct cli_option *option = &usage->options[got - 256];
+        if (option->value)
+            *option->text = optarg;
+        else
+            *option->flag = true;
+    }
+    return true;
+}
+
+bool cli_arguments(const struct cli_usage *usage, int argc, char **argv, int *operand, int *status)
+{
+    if (!take_options(usage, argc, argv, status))
+        return false;
+    *operand = optind;
+    size_t count = (size_t)(argc - optind);
+    if (count < usage->operands_min)
+        *status = cli_misuse(usage, "an argument is missing: %s", usage->arguments);
+    else if (count > usage->operands_max)
+        *status = cli_misuse(usage, "'%s' is one argument too many (put quotes around JSON)",
+                             argv[optind + (int)usage->operands_max]);
+    else
+        return true;
+    return false;
+}
+
+bool cli_number(const struct cli_usage *usage, const char *name, const char *text, uint64_t min,
+                uint64_t max, uint64_t *number)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    bool digits = text[0] != '\0' && strspn(text, "0123456789") == strlen(text);
+    if (digits && errno == 0 && value >= min && value <= max) {
+        *number = value;
+        return true;
+    }
+    cli_misuse(usage, "--%s '%s': a number from %" PRIu64 " to %" PRIu64 " is expected", name, text,
+               min, max);
+    return false;
+}

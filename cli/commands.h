@@ -1,0 +1,7 @@
+#pragma once
+
+/* The commands of `millrace`: each gets its own arguments (argv[0] is the command's name) and
+ * returns the exit status. */
+int cmd_publish(int argc, char **argv);
+int cmd_subscribe(int argc, char **argv);
+int cmd_check_config(int argc, char **argv);

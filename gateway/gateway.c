@@ -1,0 +1,468 @@
+#include "gateway/gateway.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "admin/admin_http.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "gateway/bus_link.h"
+#include "gateway/duty.h"
+#include "gateway/hub.h"
+#include "gateway/io_metrics.h"
+#include "gateway/ws.h"
+#include "gateway/ws_listener.h"
+
+/* What one turn of the loop takes from the bus before clients get their turn. */
+#define TURN_MESSAGES 2000
+#define TURN_BYTES    262144
+#define TURN_NS       2000000
+
+/* The drain: sessions are closed in slices during the first half, the rest is for their answers. */
+#define DRAIN_MS       2000
+#define DRAIN_SLICE_MS 50
+#define DRAIN_SLICES   (DRAIN_MS / 2 / DRAIN_SLICE_MS)
+
+/* Descriptors that are not clients' WebSockets. */
+#define HANDSHAKES        1024
+#define OTHER_DESCRIPTORS 256
+
+#define METRIC_PREFIX "millrace_gateway"
+
+struct gateway {
+    const options_t *options;
+    uv_loop_t loop;
+    uv_prepare_t before_sleep;
+    uv_check_t after_io;
+    uv_idle_t no_sleep;
+    uv_timer_t tick;
+    uv_timer_t rested;
+    uv_timer_t drain;
+    uv_timer_t admin_tick;
+    uv_signal_t signals[2];
+    uv_poll_t admin_poll;
+    hub_t *hub;
+    ws_t *ws;
+    ws_listener_t *listener;
+    bus_link_t *bus;
+    admin_http_t *admin;
+    struct io_metrics metrics;
+    struct duty duty;
+    uint64_t incarnation;
+    int64_t tick_at_ms; /* when the tick timer will fire, INT64_MAX: it is not set */
+    int64_t drain_until_ms;
+    size_t drain_slice;
+    bool is_draining;
+};
+
+/* --- each turn --- */
+
+static void run_effects(gateway_t *self, int64_t now_ms)
+{
+    struct hub_effect effect;
+    for (;;) {
+        hub_take_effect(self->hub, &effect);
+        switch (effect.kind) {
+        case HUB_NOTHING:
+            if (!ws_settle(self->ws, now_ms))
+                return;
+            break;
+        case HUB_LISTEN:
+            bus_link_listen(self->bus, effect.bytes);
+            break;
+        case HUB_UNLISTEN:
+            bus_link_unlisten(self->bus, effect.bytes);
+            break;
+        case HUB_SEND:
+            bus_link_send(self->bus, effect.bytes);
+            break;
+        case HUB_WRITE:
+            ws_write(self->ws, effect.session, now_ms);
+            break;
+        case HUB_CLOSE:
+            ws_close(self->ws, &effect, now_ms);
+            break;
+        }
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    gateway_t *self = timer->data;
+    int64_t now_ms = clock_monotonic_ms();
+    self->tick_at_ms = INT64_MAX;
+    hub_tick(self->hub, now_ms);
+    ws_tick(self->ws, now_ms);
+}
+
+/* A timer that fires too early does no harm, so it is only ever moved forward in time. */
+static void set_tick(gateway_t *self, int64_t now_ms)
+{
+    int64_t hub_ms = hub_wait(self->hub, now_ms), ws_ms = ws_wait(self->ws, now_ms);
+    int64_t wait_ms = hub_ms < 0 || (ws_ms >= 0 && ws_ms < hub_ms) ? ws_ms : hub_ms;
+    if (wait_ms < 0 || now_ms + wait_ms >= self->tick_at_ms)
+        return;
+    self->tick_at_ms = now_ms + wait_ms;
+    uv_timer_start(&self->tick, on_tick, (uint64_t)wait_ms, 0);
+}
+
+static void on_rested(uv_timer_t *timer)
+{
+    gateway_t *self = timer->data;
+    bus_link_rest(self->bus, false);
+}
+
+static void rest(gateway_t *self, uint64_t began_ns)
+{
+    uint64_t rest_ms = (duty_rest(&self->duty, began_ns, uv_hrtime()) + 999999) / 1000000;
+    if (rest_ms == 0)
+        return;
+    bus_link_rest(self->bus, true);
+    uv_timer_start(&self->rested, on_rested, rest_ms, 0);
+}
+
+static void on_after_io(uv_check_t *handle)
+{
+    gateway_t *self = handle->data;
+    int64_t now_ms = clock_monotonic_ms();
+    uint64_t began_ns = uv_hrtime();
+    struct bus_budget turn = {TURN_MESSAGES, TURN_BYTES, began_ns + TURN_NS};
+    bool is_more = true;
+    while (is_more) {
+        is_more = bus_link_receive(self->bus, &turn, now_ms);
+        run_effects(self, now_ms);
+    }
+    if (turn.messages < TURN_MESSAGES)
+        rest(self, began_ns);
+}
+
+static void on_no_sleep(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
+static void on_before_sleep(uv_prepare_t *handle)
+{
+    gateway_t *self = handle->data;
+    int64_t now_ms = clock_monotonic_ms();
+    run_effects(self, now_ms);
+    set_tick(self, now_ms);
+    if (bus_link_is_busy(self->bus))
+        uv_idle_start(&self->no_sleep, on_no_sleep);
+    else
+        uv_idle_stop(&self->no_sleep);
+}
+
+/* --- the admin listener --- */
+
+#define METRIC(name, type, help) {#name, METRIC_##type, help},
+static const struct metric_description hub_descriptions[] = {
+#include "gateway/metrics.def"
+};
+static const struct metric_description io_descriptions[] = {
+#include "gateway/io_metrics.def"
+};
+#undef METRIC
+static_assert(sizeof(struct hub_metrics) / sizeof(uint64_t) ==
+                  sizeof hub_descriptions / sizeof *hub_descriptions,
+              "one description for each number");
+static_assert(sizeof(struct io_metrics) / sizeof(uint64_t) ==
+                  sizeof io_descriptions / sizeof *io_descriptions,
+              "one description for each number");
+
+static void write_metrics(void *arg, struct buffer *to)
+{
+    gateway_t *self = arg;
+    const struct hub_metrics *hub = hub_metrics(self->hub, clock_monotonic_ms());
+    metrics_write(to, METRIC_PREFIX, hub_descriptions, (const uint64_t *)hub,
+                  sizeof *hub / sizeof(uint64_t));
+    metrics_write(to, METRIC_PREFIX, io_descriptions, (const uint64_t *)&self->metrics,
+                  sizeof self->metrics / sizeof(uint64_t));
+}
+
+static bool write_ready(void *arg, struct buffer *to)
+{
+    gateway_t *self = arg;
+    int64_t now_ms = clock_monotonic_ms();
+    bool is_ready = !self->is_draining && hub_is_ready(self->hub, now_ms);
+    buffer_printf(to, "{\"ready\":%s,\"broker\":\"%s\",\"canary_age_ms\":%llu,\"draining\":%s}",
+                  is_ready ? "true" : "false", bus_link_state(self->bus),
+                  (unsigned long long)hub_metrics(self->hub, now_ms)->canary_age_ms,
+                  self->is_draining ? "true" : "false");
+    return is_ready;
+}
+
+static void serve_admin(gateway_t *self);
+
+static void on_admin_tick(uv_timer_t *timer)
+{
+    serve_admin(timer->data);
+}
+
+static void on_admin_readable(uv_poll_t *handle, int status, int events)
+{
+    (void)status;
+    (void)events;
+    serve_admin(handle->data);
+}
+
+static void serve_admin(gateway_t *self)
+{
+    admin_http_serve(self->admin);
+    int64_t wait_ms = admin_http_wait(self->admin);
+    if (wait_ms >= 0)
+        uv_timer_start(&self->admin_tick, on_admin_tick, (uint64_t)wait_ms, 0);
+    else
+        uv_timer_stop(&self->admin_tick);
+}
+
+/* --- the end --- */
+
+static void on_drain(uv_timer_t *timer)
+{
+    gateway_t *self = timer->data;
+    int64_t now_ms = clock_monotonic_ms();
+    hub_close_sessions(self->hub, CLIENT_CLOSE_SHUTDOWN, self->drain_slice, now_ms);
+    if (hub_session_count(self->hub) == 0 || now_ms >= self->drain_until_ms)
+        uv_stop(&self->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    gateway_t *self = handle->data;
+    if (self->is_draining)
+        _exit(128 + number);
+    size_t sessions = hub_session_count(self->hub);
+    log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
+             LOG_UINT("connections", sessions));
+    self->is_draining = true;
+    self->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
+    self->drain_slice = sessions / DRAIN_SLICES + 1;
+    ws_listener_destroy(&self->listener);
+    ws_drain(self->ws);
+    uv_timer_start(&self->drain, on_drain, 0, DRAIN_SLICE_MS);
+}
+
+void gateway_run(gateway_t *self)
+{
+    uv_run(&self->loop, UV_RUN_DEFAULT);
+}
+
+/* --- the start --- */
+
+/* value: what the setting says, "address:port" or an endpoint. */
+static bool fail(const char *setting, const char *value, struct buffer *why)
+{
+    log_error("start_failed", LOG_TEXT("setting", setting), LOG_TEXT("value", value),
+              LOG_SPAN("reason", buffer_span(why)));
+    buffer_free(why);
+    return false;
+}
+
+static bool fail_to_listen(const char *setting, const char *address, uint64_t port,
+                           struct buffer *why)
+{
+    char value[80];
+    snprintf(value, sizeof value, "%s:%llu", address, (unsigned long long)port);
+    return fail(setting, value, why);
+}
+
+static bool start_handles(gateway_t *self)
+{
+    uv_loop_t *loop = &self->loop;
+    uv_timer_init(loop, &self->tick);
+    uv_timer_init(loop, &self->rested);
+    uv_timer_init(loop, &self->drain);
+    uv_timer_init(loop, &self->admin_tick);
+    uv_idle_init(loop, &self->no_sleep);
+    uv_prepare_init(loop, &self->before_sleep);
+    uv_check_init(loop, &self->after_io);
+    self->tick.data = self->rested.data = self->drain.data = self->admin_tick.data = self;
+    self->no_sleep.data = self->before_sleep.data = self->after_io.data = self;
+    static const int numbers[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (uv_signal_init(loop, &self->signals[i]) != 0)
+            return false;
+        self->signals[i].data = self;
+        if (uv_signal_start(&self->signals[i], on_signal, numbers[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool start_hub(gateway_t *self)
+{
+    const struct options_gateway *options = &self->options->gateway;
+    struct hub_settings settings = {
+        .site = self->options->node.site,
+        .incarnation = self->incarnation,
+        .subscriptions = (uint32_t)options->subscriptions,
+        .pending_commands = (uint32_t)options->pending_commands,
+        .held_messages = (uint32_t)options->held_messages,
+        .queue_bytes = options->queue_bytes,
+        .anonymous = options->anonymous != ANONYMOUS_NO,
+        .connect_ms = (int64_t)options->connect_seconds * 1000,
+        .ping_ms = (int64_t)options->ping_seconds * 1000,
+        .pong_ms = (int64_t)options->pong_seconds * 1000,
+        .reply_ms = (int64_t)options->reply_ms,
+        .fence_ms = (int64_t)options->fence_ms,
+        .linger_ms = (int64_t)options->linger_ms,
+        .linger_addresses = (uint32_t)options->linger_addresses,
+    };
+    self->hub = hub_new(&settings, clock_monotonic_ms());
+    return self->hub;
+}
+
+/* libwebsockets looks through all descriptors that the process may have whenever it closes one: as
+ * many as are needed, not as many as are allowed. Returns how many there are. */
+static size_t limit_descriptors(size_t needed)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return needed;
+    rlim_t allowed = needed < limit.rlim_max ? needed : limit.rlim_max;
+    if (allowed < needed)
+        log_warn("descriptors_limited", LOG_UINT("needed", needed), LOG_UINT("allowed", allowed));
+    limit.rlim_cur = allowed;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? allowed : needed;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool start_ws(gateway_t *self)
+{
+    size_t connections = self->options->gateway.connections;
+    size_t descriptors = limit_descriptors(connections + HANDSHAKES + OTHER_DESCRIPTORS);
+    size_t sockets = descriptors - smaller(OTHER_DESCRIPTORS, descriptors / 2);
+    size_t handshakes = smaller(HANDSHAKES, sockets / 8);
+    struct ws_settings settings = {
+        .connections = smaller(connections, sockets - handshakes),
+        .sockets = sockets,
+        .allowed_origins = self->options->gateway.allowed_origins,
+    };
+    self->ws = ws_new(&self->loop, self->hub, &settings, &self->metrics);
+    return self->ws;
+}
+
+static bool start_bus(gateway_t *self)
+{
+    const struct options_gateway *options = &self->options->gateway;
+    struct bus_link_settings settings = {options->control, options->publications, options->name,
+                                         self->incarnation};
+    struct buffer why = {0};
+    self->bus = bus_link_new(&self->loop, self->hub, &settings, &self->metrics, &why);
+    return self->bus || fail("[gateway] control, publications", options->control, &why);
+}
+
+static void on_accepted(void *arg, int fd)
+{
+    gateway_t *self = arg;
+    ws_adopt(self->ws, fd);
+}
+
+static bool start_listener(gateway_t *self)
+{
+    const struct options_gateway *options = &self->options->gateway;
+    struct ws_listener_settings settings = {
+        .address = options->listen_address,
+        .port = (uint16_t)options->listen_port,
+        .send_buffer = (int)options->send_buffer_bytes,
+        .accepted = on_accepted,
+        .arg = self,
+    };
+    struct buffer why = {0};
+    self->listener = ws_listener_new(&self->loop, &settings, &self->metrics, &why);
+    return self->listener || fail_to_listen("[gateway] listen_address, listen_port",
+                                            settings.address, settings.port, &why);
+}
+
+static bool start_admin(gateway_t *self)
+{
+    const struct options_gateway *options = &self->options->gateway;
+    if (options->admin_port == 0)
+        return true;
+    struct admin_http_handlers handlers = {self, write_metrics, write_ready};
+    struct buffer why = {0};
+    self->admin =
+        admin_http_new(options->admin_address, (uint16_t)options->admin_port, &handlers, &why);
+    if (!self->admin)
+        return fail_to_listen("[gateway] admin_address, admin_port", options->admin_address,
+                              options->admin_port, &why);
+    if (uv_poll_init(&self->loop, &self->admin_poll, admin_http_fd(self->admin)) != 0)
+        return false;
+    self->admin_poll.data = self;
+    uv_poll_start(&self->admin_poll, UV_READABLE, on_admin_readable);
+    return true;
+}
+
+static bool start(gateway_t *self)
+{
+    struct buffer why = {0};
+    if (getrandom(&self->incarnation, sizeof self->incarnation, 0) !=
+            (ssize_t)sizeof self->incarnation ||
+        !start_handles(self) || !start_hub(self) || !start_ws(self)) {
+        buffer_put_text(&why, "the event loop, libwebsockets or memory failed");
+        return fail("", "", &why);
+    }
+    if (!start_bus(self) || !start_admin(self) || !start_listener(self))
+        return false;
+    uv_prepare_start(&self->before_sleep, on_before_sleep);
+    uv_check_start(&self->after_io, on_after_io);
+    log_info("started", LOG_TEXT("version", MILLRACE_VERSION),
+             LOG_TEXT("address", self->options->gateway.listen_address),
+             LOG_UINT("port", ws_listener_port(self->listener)),
+             LOG_TEXT("admin_address", self->options->gateway.admin_address),
+             LOG_UINT("admin_port", self->options->gateway.admin_port));
+    return true;
+}
+
+gateway_t *gateway_new(const options_t *options)
+{
+    gateway_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->options = options;
+    self->tick_at_ms = INT64_MAX;
+    self->duty.length_ns = options->gateway.gather_ms * 1000000;
+    if (uv_loop_init(&self->loop) != 0) {
+        free(self);
+        return NULL;
+    }
+    if (!start(self))
+        gateway_destroy(&self);
+    return self;
+}
+
+static void close_own_handle(uv_handle_t *handle, void *self)
+{
+    if (handle->data == self)
+        uv_close(handle, NULL);
+}
+
+void gateway_destroy(gateway_t **self_p)
+{
+    gateway_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    uv_walk(&self->loop, close_own_handle, self);
+    ws_listener_destroy(&self->listener);
+    admin_http_destroy(&self->admin);
+    bus_link_destroy(&self->bus);
+    if (self->ws)
+        ws_stop(self->ws);
+    uv_run(&self->loop, UV_RUN_DEFAULT);
+    ws_destroy(&self->ws);
+    uv_run(&self->loop, UV_RUN_NOWAIT);
+    uv_loop_close(&self->loop);
+    hub_destroy(&self->hub);
+    free(self);
+}

@@ -1,0 +1,443 @@
+#include "gateway/hub.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "gateway/hub_priv.h"
+#include "proto/limits.h"
+#include "proto/ws_frame.h"
+
+#define LOST_PER_SECOND              2000 /* the SDK subscribes again at once, without any backoff */
+#define LOST_AT_ONCE                 128
+#define LOST_TICK_MS                 16
+#define CANARY_READY_MS              6000
+#define OWNER(type, member, pointer) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+/* --- coming and going --- */
+
+static struct span interest_key(const void *item)
+{
+    return interest_address(item);
+}
+
+static payload_t *text_frame(const char *text)
+{
+    size_t size = strlen(text);
+    payload_t *frame = payload_new(ws_header_size(size) + size);
+    if (frame)
+        memcpy(frame->data + ws_write_header(frame->data, WS_TEXT, size), text, size);
+    return frame;
+}
+
+hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
+{
+    assert(settings->site && settings->queue_bytes > 0 && settings->held_messages > 0);
+    hub_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->now_ms = now_ms;
+    self->settings = *settings;
+    self->site = strdup(settings->site);
+    self->settings.site = self->site;
+    TAILQ_INIT(&self->sessions);
+    TAILQ_INIT(&self->dirty);
+    TAILQ_INIT(&self->lost);
+    TAILQ_INIT(&self->fencing);
+    TAILQ_INIT(&self->lingering);
+    TAILQ_INIT(&self->repairs);
+    STAILQ_INIT(&self->outgoing);
+    self->session_timers = deadlines_new(now_ms);
+    self->command_timers = deadlines_new(now_ms);
+    self->linger_timers = deadlines_new(now_ms);
+    self->repair_timers = deadlines_new(now_ms);
+    self->outboxes = outbox_pool_new();
+    self->reader = client_reader_new();
+    self->questions = questions_new();
+    self->interests = map_new(interest_key);
+    self->ping = text_frame("{}");
+    if (!self->site || !self->session_timers || !self->command_timers || !self->linger_timers ||
+        !self->repair_timers || !self->outboxes || !self->reader || !self->questions ||
+        !self->interests || !self->ping)
+        hub_destroy(&self);
+    return self;
+}
+
+static void collect(void *item, void *arg)
+{
+    interest_t ***next = arg;
+    *(*next)++ = item;
+}
+
+/* The map may not change while it is visited: the interests are listed first. */
+static void destroy_interests(hub_t *self)
+{
+    size_t count = map_count(self->interests);
+    interest_t **all = calloc(count ? count : 1, sizeof(interest_t *));
+    if (!all)
+        return;
+    interest_t **next = all;
+    map_visit(self->interests, collect, &next);
+    for (size_t i = 0; i < count; i++)
+        interest_destroy(self, &all[i]);
+    free(all);
+}
+
+static struct outgoing *next_outgoing(hub_t *self)
+{
+    struct outgoing *outgoing = STAILQ_FIRST(&self->outgoing);
+    if (outgoing)
+        STAILQ_REMOVE_HEAD(&self->outgoing, link);
+    return outgoing;
+}
+
+void hub_destroy(hub_t **self_p)
+{
+    hub_t *self = *self_p;
+    *self_p = NULL;
+    if (!self)
+        return;
+    assert(TAILQ_EMPTY(&self->sessions));
+    if (self->interests)
+        destroy_interests(self);
+    struct outgoing *outgoing;
+    while ((outgoing = next_outgoing(self))) {
+        payload_release(&outgoing->bytes);
+        free(outgoing);
+    }
+    payload_release(&self->taken);
+    payload_release(&self->ping);
+    buffer_free(&self->ask);
+    buffer_free(&self->text);
+    buffer_free(&self->why);
+    map_destroy(&self->interests);
+    questions_destroy(&self->questions);
+    client_reader_destroy(&self->reader);
+    outbox_pool_destroy(&self->outboxes);
+    deadlines_destroy(&self->repair_timers);
+    deadlines_destroy(&self->linger_timers);
+    deadlines_destroy(&self->command_timers);
+    deadlines_destroy(&self->session_timers);
+    free(self->site);
+    free(self);
+}
+
+/* --- to the broker --- */
+
+bool hub_queue(hub_t *self, enum hub_effect_kind kind, struct span bytes)
+{
+    struct outgoing *outgoing = malloc(sizeof *outgoing);
+    payload_t *copy = payload_new(bytes.size);
+    if (!outgoing || !copy) {
+        free(outgoing);
+        payload_release(&copy);
+        return false;
+    }
+    memcpy(copy->data, bytes.data, bytes.size);
+    outgoing->kind = kind;
+    outgoing->bytes = copy;
+    STAILQ_INSERT_TAIL(&self->outgoing, outgoing, link);
+    return true;
+}
+
+static void flush_questions(hub_t *self)
+{
+    if (self->ask_count == 0)
+        return;
+    struct buffer frame = {0};
+    bus_put_ask(&frame,
+                &(struct bus_ask){.count = self->ask_count, .items = buffer_span(&self->ask)});
+    if (!frame.failed && !self->ask.failed)
+        hub_queue(self, HUB_SEND, buffer_span(&frame));
+    buffer_free(&frame);
+    buffer_reset(&self->ask);
+    self->ask_count = 0;
+}
+
+void hub_ask(hub_t *self, const struct bus_question *question)
+{
+    bus_put_question(&self->ask, question);
+    if (++self->ask_count == LIMIT_ASK_ITEMS)
+        flush_questions(self);
+}
+
+/* --- from the broker --- */
+
+void hub_broker_up(hub_t *self, uint64_t broker, int64_t now_ms)
+{
+    self->now_ms = now_ms;
+    if (self->broker_is_up && self->broker == broker)
+        return;
+    self->broker_is_up = true;
+    self->broker = broker;
+    self->metrics.broker_up = 1;
+    interests_unsync(self);
+}
+
+void hub_broker_down(hub_t *self, int64_t now_ms)
+{
+    self->now_ms = now_ms;
+    if (!self->broker_is_up)
+        return;
+    self->broker_is_up = false;
+    self->metrics.broker_up = 0;
+    self->metrics.broker_down_total++;
+
+    /* What was asked will not be answered. Ranges are asked again by the fence that follows. */
+    size_t at = 0;
+    enum question_kind kind;
+    void *asker;
+    while ((asker = question_next(self->questions, &at, &kind))) {
+        if (kind == QUESTION_RANGE)
+            interest_repair_again(self, asker);
+        else
+            subscription_give_up(self, asker);
+    }
+}
+
+void hub_publications_lost(hub_t *self, int64_t now_ms)
+{
+    self->now_ms = now_ms;
+    interests_unsync(self);
+}
+
+static void canary(hub_t *self, uint64_t broker, uint64_t number)
+{
+    bool is_first = self->canary_at_ms == 0;
+    bool follows = broker == self->canary_broker && number == self->canary + 1;
+    self->canary_broker = broker;
+    self->canary = number;
+    self->canary_at_ms = self->now_ms;
+    if (is_first || follows)
+        return;
+    self->metrics.canaries_missed_total++;
+    interests_unsync(self);
+}
+
+static void digest(hub_t *self, struct span marks)
+{
+    struct bus_mark mark;
+    while (marks.size > 0) {
+        if (!bus_next_mark(&marks, &mark)) {
+            self->metrics.publications_malformed_total++;
+            return;
+        }
+        interest_t *interest = map_get(self->interests, mark.address);
+        if (interest)
+            interest_mark(self, interest, mark.epoch, mark.offset);
+    }
+}
+
+static void publication(hub_t *self, struct span message)
+{
+    struct bus_delivery delivery;
+    if (!bus_get_delivery(message, address_size, &delivery)) {
+        self->metrics.publications_malformed_total++;
+        return;
+    }
+    self->metrics.publications_total++;
+    interest_t *interest = map_get(self->interests, delivery.address);
+    if (interest)
+        interest_publication(self, interest, &delivery);
+}
+
+void hub_publication(hub_t *self, struct span message, int64_t now_ms)
+{
+    self->now_ms = now_ms;
+    uint64_t first, second;
+    switch (message.size > 0 ? message.data[0] : 0) {
+    case BUS_TOPIC_PUBLICATION:
+        publication(self, message);
+        return;
+    case BUS_TOPIC_DIGEST:
+        digest(self, span_of(message.data + 1, message.size - 1));
+        return;
+    case BUS_TOPIC_CANARY:
+        if (bus_get_canary(message, &first, &second)) {
+            canary(self, first, second);
+            return;
+        }
+        break;
+    case BUS_TOPIC_FENCE:
+        if (bus_get_fence(message, &first, &second)) {
+            if (first == self->settings.incarnation)
+                interests_fence_passed(self, second);
+            return;
+        }
+        break;
+    }
+    self->metrics.publications_malformed_total++;
+}
+
+void hub_answer(hub_t *self, struct span frame, int64_t now_ms)
+{
+    self->now_ms = now_ms;
+    struct bus_answer answer;
+    if (!bus_get_answer(frame, &answer)) {
+        self->metrics.publications_malformed_total++;
+        return;
+    }
+    struct bus_reply reply;
+    while (answer.items.size > 0) {
+        if (!bus_next_reply(&answer.items, &reply)) {
+            self->metrics.publications_malformed_total++;
+            return;
+        }
+        enum question_kind kind;
+        void *asker = question_find(self->questions, reply.token, &kind);
+        if (asker && kind == QUESTION_RANGE)
+            interest_answered(self, asker, &reply);
+        else if (asker)
+            subscription_answered(self, asker, &reply, kind);
+    }
+}
+
+/* --- time --- */
+
+static void tell_lost(hub_t *self)
+{
+    int64_t allowed = (self->now_ms - self->lost_at_ms) * LOST_PER_SECOND / 1000;
+    if (allowed > LOST_AT_ONCE)
+        allowed = LOST_AT_ONCE;
+    subscription_t *subscription;
+    while (allowed > 0 && (subscription = TAILQ_FIRST(&self->lost))) {
+        subscription_tell_lost(self, subscription);
+        self->lost_at_ms = self->now_ms;
+        allowed--;
+    }
+}
+
+static bool fence_is_due(const hub_t *self)
+{
+    return self->broker_is_up && self->fence > self->fence_passed &&
+           self->now_ms - self->fence_at_ms >= self->settings.fence_ms;
+}
+
+void hub_tick(hub_t *self, int64_t now_ms)
+{
+    self->now_ms = now_ms;
+    struct deadline *due;
+    while ((due = deadlines_next(self->session_timers, now_ms)))
+        session_timeout(self, OWNER(session_t, timer, due));
+    while ((due = deadlines_next(self->command_timers, now_ms)))
+        subscription_give_up(self, OWNER(subscription_t, timer, due));
+    while ((due = deadlines_next(self->repair_timers, now_ms)))
+        interest_repair_again(self, OWNER(interest_t, repair_timer, due));
+    while ((due = deadlines_next(self->linger_timers, now_ms))) {
+        interest_t *interest = OWNER(interest_t, linger, due);
+        interest_destroy(self, &interest);
+    }
+    if (fence_is_due(self))
+        interests_fence_late(self);
+    tell_lost(self);
+    interests_ask_repairs(self);
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+int64_t hub_wait(const hub_t *self, int64_t now_ms)
+{
+    int64_t wait = deadlines_wait(self->session_timers, now_ms);
+    wait = sooner(wait, deadlines_wait(self->command_timers, now_ms));
+    wait = sooner(wait, deadlines_wait(self->linger_timers, now_ms));
+    wait = sooner(wait, deadlines_wait(self->repair_timers, now_ms));
+    if (self->broker_is_up && self->fence > self->fence_passed) {
+        int64_t left = self->fence_at_ms + self->settings.fence_ms - now_ms;
+        wait = sooner(wait, left > 0 ? left : 0);
+    }
+    if (!TAILQ_EMPTY(&self->lost))
+        wait = sooner(wait, LOST_TICK_MS);
+    return wait;
+}
+
+/* --- out --- */
+
+static void take_outgoing(hub_t *self, struct hub_effect *out)
+{
+    struct outgoing *outgoing = next_outgoing(self);
+    self->taken = outgoing->bytes;
+    *out = (struct hub_effect){.kind = outgoing->kind, .bytes = payload_span(self->taken)};
+    free(outgoing);
+}
+
+static void take_dirty(hub_t *self, session_t *session, struct hub_effect *out)
+{
+    session_t *next = TAILQ_NEXT(session, dirty_link);
+    if (next) /* the one behind it will be needed only after a system call or two */
+        __builtin_prefetch(TAILQ_NEXT(next, dirty_link), 1);
+    TAILQ_REMOVE(&self->dirty, session, dirty_link);
+    session->is_dirty = false;
+    *out = (struct hub_effect){.kind = HUB_WRITE, .session = session};
+    if (session->state != SESSION_CLOSING)
+        return;
+    subscription_t *subscription;
+    while ((subscription = LIST_FIRST(&session->subscriptions)))
+        subscription_destroy(self, &subscription);
+    out->kind = HUB_CLOSE;
+    out->code = session->close_code;
+    out->reason = client_close_text(session->close_code);
+    if (session->drop_queue)
+        outbox_clear(&session->outbox, self->outboxes);
+}
+
+void hub_take_effect(hub_t *self, struct hub_effect *out)
+{
+    payload_release(&self->taken);
+    if (STAILQ_EMPTY(
+            &self->outgoing)) { /* the turn is complete: what belongs together goes together */
+        interests_send_fence(self);
+        flush_questions(self);
+    }
+    session_t *session = TAILQ_FIRST(&self->dirty);
+    if (!STAILQ_EMPTY(&self->outgoing))
+        take_outgoing(self, out);
+    else if (session)
+        take_dirty(self, session, out);
+    else
+        *out = (struct hub_effect){.kind = HUB_NOTHING};
+}
+
+bool hub_is_ready(const hub_t *self, int64_t now_ms)
+{
+    return self->broker_is_up && self->canary_at_ms != 0 &&
+           now_ms - self->canary_at_ms < CANARY_READY_MS;
+}
+
+size_t hub_session_count(const hub_t *self)
+{
+    return self->session_count;
+}
+
+const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms)
+{
+    struct hub_metrics *metrics = &self->metrics;
+    metrics->connections = self->session_count;
+    metrics->addresses = map_count(self->interests);
+    metrics->canary_age_ms = self->canary_at_ms ? (uint64_t)(now_ms - self->canary_at_ms) : 0;
+    metrics->bytes_queued = 0;
+    session_t *session;
+    TAILQ_FOREACH (session, &self->sessions, all)
+        metrics->bytes_queued += session->outbox.bytes;
+    return metrics;
+}
+
+size_t hub_close_sessions(hub_t *self, enum client_close code, size_t count, int64_t now_ms)
+{
+    self->now_ms = now_ms;
+    size_t left = 0;
+    session_t *session;
+    TAILQ_FOREACH (session, &self->sessions, all) {
+        if (session->state == SESSION_CLOSING)
+            continue;
+        if (count == 0) {
+            left++;
+            continue;
+        }
+        session_close(self, session, code, false);
+        count--;
+    }
+    return left;
+}

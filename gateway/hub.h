@@ -1,0 +1,111 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/outbox.h"
+#include "common/payload.h"
+#include "proto/client_codec.h"
+#include "proto/span.h"
+
+/* hub - the gateway's mind: sessions, their subscriptions, the addresses that the gateway listens
+ * to, and the exact join between what the broker remembers and what it publishes.
+ *
+ * Pure: no socket, no clock (the caller passes now_ms, monotonic), no log. Events go in by the
+ * functions below; what has to be done comes out of hub_take_effect, in order. The owner takes all
+ * effects after each batch of events, before it sleeps.
+ * Not thread-safe.
+ */
+typedef struct hub hub_t;
+typedef struct session session_t; /* one client connection */
+
+struct hub_settings {
+    const char *site;       /* of connections without a token; copied */
+    uint64_t incarnation;   /* random at the gateway's start */
+    uint32_t subscriptions; /* of one session */
+    uint32_t pending_commands;
+    uint32_t held_messages;
+    uint32_t linger_addresses; /* that may linger at once */
+    size_t queue_bytes;
+    bool anonymous;
+    int64_t connect_ms, ping_ms, pong_ms, reply_ms, fence_ms, linger_ms;
+};
+
+struct hub_metrics {
+#define METRIC(name, type, help) uint64_t name;
+#include "gateway/metrics.def"
+#undef METRIC
+};
+
+enum hub_effect_kind {
+    HUB_NOTHING,  /* no effect is left */
+    HUB_LISTEN,   /* subscribe the SUB socket to `bytes` */
+    HUB_UNLISTEN, /* the reverse */
+    HUB_SEND,     /* send `bytes`, one bus frame, to the broker */
+    HUB_WRITE,    /* the session's outbox has something: flush it */
+    HUB_CLOSE /* send what the outbox holds, then a close frame; then wait for hub_session_closed */
+};
+
+struct hub_effect {
+    enum hub_effect_kind kind;
+    struct span bytes;      /* valid until the next call of hub_take_effect */
+    session_t *session;     /* WRITE, CLOSE */
+    enum client_close code; /* CLOSE */
+    const char *reason;     /* CLOSE: static text, never empty */
+};
+
+/* Copies the settings. NULL only when memory is exhausted. */
+hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms);
+/* Every session must be closed before. Sets *self_p to NULL; safe on NULL. */
+void hub_destroy(hub_t **self_p);
+
+/* --- clients --- */
+
+/* A WebSocket was opened. `connection` is the owner's and comes back by session_connection.
+ * NULL when memory is exhausted. */
+session_t *hub_session_opened(hub_t *self, void *connection, int64_t now_ms);
+/* One whole text message. */
+void hub_session_frame(hub_t *self, session_t *session, struct span frame, int64_t now_ms);
+/* The client broke a rule below the protocol (a binary frame, an oversized one ...). */
+void hub_session_refuse(hub_t *self, session_t *session, enum client_close code);
+/* The owner has sent the first `count` frames of the outbox: removes them. */
+void hub_session_sent(hub_t *self, session_t *session, size_t count, int64_t now_ms);
+/* The connection is gone, for whatever reason: frees the session. */
+void hub_session_closed(hub_t *self, session_t *session, int64_t now_ms);
+
+void *session_connection(const session_t *session);
+/* What waits to be sent; read it, and say by hub_session_sent what is gone. */
+const outbox_t *session_outbox(const session_t *session);
+bool session_is_closing(const session_t *session);
+
+/* --- the bus --- */
+
+/* The control link works (welcome came). A broker nonce that differs from the last one, or a link
+ * that was down in between, makes all addresses unsynced: they are fenced and asked again. */
+void hub_broker_up(hub_t *self, uint64_t broker, int64_t now_ms);
+/* The link is gone: subscriptions are answered with a temporary error until it is back. */
+void hub_broker_down(hub_t *self, int64_t now_ms);
+/* The SUB socket lost its connection: publications may have been missed. */
+void hub_publications_lost(hub_t *self, int64_t now_ms);
+/* One message from SUB. Malformed ones are counted and dropped. */
+void hub_publication(hub_t *self, struct span message, int64_t now_ms);
+/* One answer frame from DEALER. */
+void hub_answer(hub_t *self, struct span frame, int64_t now_ms);
+
+/* --- time --- */
+
+/* Runs what is due. Call at least when hub_wait has passed. */
+void hub_tick(hub_t *self, int64_t now_ms);
+/* Milliseconds until hub_tick is wanted, -1: not before the next event. */
+int64_t hub_wait(const hub_t *self, int64_t now_ms);
+
+/* --- out --- */
+
+void hub_take_effect(hub_t *self, struct hub_effect *out);
+
+/* The broker is there and its canary was heard within the last 6 s. */
+bool hub_is_ready(const hub_t *self, int64_t now_ms);
+size_t hub_session_count(const hub_t *self);
+/* Counters; gauges are up to date after the call. */
+const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms);
+/* Closes every session with this code, at most `count` of them now; returns how many are left. */
+size_t hub_close_sessions(hub_t *self, enum client_close code, size_t count, int64_t now_ms);

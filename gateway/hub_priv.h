@@ -1,0 +1,294 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/address.h"
+#include "common/deadline.h"
+#include "common/map.h"
+#include "common/outbox.h"
+#include "gateway/hub.h"
+#include "gateway/questions.h"
+#include "gateway/recent.h"
+#include "proto/bus_codec.h"
+#include "proto/client_codec.h"
+
+/* hub_priv - what the files of the hub share: session.c (one connection), subscription.c (one
+ * channel of one connection), interest.c (one address of the gateway), hub.c (the whole).
+ *
+ * Who owns what: the hub owns sessions and interests; a session owns its subscriptions; an interest
+ * owns its groups. A subscription points to its group as long as it counts in group->subscriptions.
+ */
+
+typedef struct subscription subscription_t;
+typedef struct group group_t;
+typedef struct interest interest_t;
+
+enum session_state { SESSION_HELLO, SESSION_OPEN, SESSION_REFUSED, SESSION_CLOSING };
+
+struct session {
+    /* What every delivery touches, together. */
+    TAILQ_ENTRY(session) dirty_link; /* in hub->dirty while is_dirty */
+    outbox_t outbox;
+    void *connection;
+    uint32_t deferred; /* subscriptions that wait for another recovery */
+    uint8_t state;
+    bool is_dirty;
+    bool is_recovering; /* one recovery at a time, so that replies cannot overflow the outbox */
+    bool ping_pending;
+
+    TAILQ_ENTRY(session) all;
+    LIST_HEAD(, subscription) subscriptions;
+    struct deadline timer; /* connect, ping or pong, whatever is next */
+    uint64_t number;       /* unique in this hub */
+    uint32_t subscription_count;
+    uint32_t unanswered; /* commands */
+    enum client_close close_code;
+    bool drop_queue;
+};
+
+/* The channel of a session under one client string. Commands on it are strictly serial: while one
+ * is being answered the others wait in `waiting`. */
+enum subscription_state {
+    SUBSCRIPTION_NONE,     /* not subscribed; lives on only for the commands that wait */
+    SUBSCRIPTION_FENCED,   /* waits until the address' topic is installed at the broker */
+    SUBSCRIPTION_DEFERRED, /* waits for another recovery of this session */
+    SUBSCRIPTION_ASKED,    /* the broker was asked */
+    SUBSCRIPTION_CATCHING, /* answered; gets what was published between the answer and now */
+    SUBSCRIPTION_LIVE,     /* a member of its group: gets every publication beyond `after` */
+    SUBSCRIPTION_LOST      /* something cannot be restored: to be told, gets nothing until then */
+};
+
+/* A command that waits for its turn. */
+struct waiting {
+    STAILQ_ENTRY(waiting) link;
+    struct client_command command; /* its spans are not valid any more */
+    int64_t deadline_ms;
+};
+
+struct subscription {
+    session_t *session;
+    uint64_t after; /* everything up to this offset was told to the client */
+    group_t *group;
+    uint32_t slot; /* in group->members while LIVE */
+    uint8_t state;
+    bool is_busy; /* a command of this channel is being answered, or catches up after its answer */
+    LIST_ENTRY(subscription) link;
+    TAILQ_ENTRY(subscription) queue; /* interest->fenced or hub->lost, by state */
+    STAILQ_HEAD(, waiting) waiting;
+
+    /* The command being answered. */
+    struct deadline timer;
+    struct client_command command;
+    question_token question; /* 0: none */
+};
+
+/* The subscribers of one address that use the same client string: they share every frame. */
+struct group {
+    LIST_ENTRY(group) link;
+    interest_t *interest;
+    subscription_t **members;
+    uint32_t member_count, member_room;
+    uint32_t subscriptions; /* members and those on their way in or out */
+    uint32_t name_size;
+    struct buffer head; /* of every push, see client_write_push_head */
+    char name[];        /* the client string */
+};
+
+enum interest_state {
+    INTEREST_FENCING,   /* the topic is not known to be installed: publications are held */
+    INTEREST_ASKING,    /* installed, the position is not known yet: publications are held */
+    INTEREST_REPAIRING, /* a range is being fetched: publications are held */
+    INTEREST_LIVE       /* publications are delivered as they come */
+};
+
+struct interest {
+    LIST_HEAD(, group) groups;
+    TAILQ_HEAD(, subscription) fenced;
+    TAILQ_ENTRY(interest) fence_link;  /* in hub->fencing while FENCING */
+    TAILQ_ENTRY(interest) repair_link; /* in hub->repairs while is_queued */
+    struct deadline linger;            /* set while nobody subscribes */
+    TAILQ_ENTRY(interest) linger_link; /* in hub->lingering meanwhile */
+    struct deadline repair_timer;      /* set while a range is asked for */
+    recent_t *recent;                  /* NULL unless something joins or is held */
+    uint64_t epoch, offset;            /* of the last publication delivered, if has_position */
+    uint64_t fence;          /* FENCING: the number that must come back, 0: not sent yet */
+    question_token question; /* REPAIRING: the range asked for, 0: waits in hub->repairs */
+    uint32_t subscriptions;
+    uint32_t joining; /* subscriptions between their command and LIVE */
+    uint8_t state;
+    bool has_position;
+    bool is_queued;
+    bool is_lingering;
+    uint16_t topic_size;
+    uint8_t topic[]; /* BUS_TOPIC_PUBLICATION, then the canonical address */
+};
+
+/* Something for the bus. */
+struct outgoing {
+    STAILQ_ENTRY(outgoing) link;
+    enum hub_effect_kind kind;
+    payload_t *bytes;
+};
+
+TAILQ_HEAD(session_list, session);
+
+struct hub {
+    int64_t now_ms; /* of the event being handled */
+    struct hub_settings settings;
+    struct hub_metrics metrics;
+    char *site;
+
+    struct session_list sessions;
+    struct session_list dirty;
+    size_t session_count;
+    uint64_t session_number;
+    deadlines_t *session_timers;
+    outbox_pool_t *outboxes;
+    client_reader_t *reader;
+    payload_t *ping;
+
+    deadlines_t *command_timers;
+    questions_t *questions;
+    struct buffer ask; /* questions of this turn, an unfinished ask frame */
+    uint16_t ask_count;
+    TAILQ_HEAD(, subscription) lost;
+    int64_t lost_at_ms; /* when losses were told last, for their pace */
+
+    map_t *interests;
+    deadlines_t *linger_timers;
+    TAILQ_HEAD(, interest) lingering; /* the one that began first is first */
+    uint32_t lingering_count;
+    deadlines_t *repair_timers;
+    TAILQ_HEAD(fencing, interest)
+    fencing; /* in the order of their fences, those without one last */
+    TAILQ_HEAD(, interest) repairs;
+    uint32_t repairs_in_flight;
+    uint64_t fence;        /* the last number sent */
+    uint64_t fence_passed; /* the last number that came back or was given up */
+    int64_t fence_at_ms;   /* since when the fences between the two are waited for */
+
+    bool broker_is_up;
+    uint64_t broker;
+    uint64_t canary_broker, canary;
+    int64_t canary_at_ms; /* 0: never */
+
+    STAILQ_HEAD(, outgoing) outgoing;
+    payload_t *taken;        /* bytes of the effect handed out last */
+    struct buffer text, why; /* scratch */
+};
+
+/* --- hub.c --- */
+
+/* Queues bytes for the bus. False when memory is exhausted: a lost question or fence is repaired by
+ * its deadline. */
+bool hub_queue(hub_t *self, enum hub_effect_kind kind, struct span bytes);
+/* Adds one question to this turn's ask frame. */
+void hub_ask(hub_t *self, const struct bus_question *question);
+
+/* --- session.c --- */
+
+void session_timeout(hub_t *self, session_t *session);
+/* Decides to close: from now on nothing is sent or read, subscriptions end when the effect is
+ * taken. */
+void session_close(hub_t *self, session_t *session, enum client_close code, bool drop_queue);
+/* Queues a frame; a session that is too slow for it is closed. Does nothing when closing. */
+void session_send(hub_t *self, session_t *session, payload_t *frame);
+/* Queues one JSON text as a frame of its own. */
+void session_send_text(hub_t *self, session_t *session, struct span text);
+/* Replies: count the command as answered. */
+void session_reply(hub_t *self, session_t *session, struct span text);
+void session_reply_error(hub_t *self, session_t *session, uint32_t id, enum client_error code,
+                         const char *text);
+/* The address that a client string means on this session. */
+enum address_rule session_address(const hub_t *self, struct span text, struct address *out);
+
+/* --- subscription.c --- */
+
+/* A subscribe, unsubscribe or history command. */
+void subscription_command(hub_t *self, session_t *session, const struct client_command *command);
+/* Forgets everything about it; no reply, no push. */
+void subscription_destroy(hub_t *self, subscription_t **subscription_p);
+/* The address' topic is installed now. */
+void subscription_fence_passed(hub_t *self, subscription_t *subscription);
+void subscription_answered(hub_t *self, subscription_t *subscription, const struct bus_reply *reply,
+                           enum question_kind kind);
+/* The command being answered is given up: a temporary error. */
+void subscription_give_up(hub_t *self, subscription_t *subscription);
+/* A member whose stream was lost: no more deliveries, to be told in its turn. */
+void subscription_lose(hub_t *self, subscription_t *subscription);
+/* Tells it. */
+void subscription_tell_lost(hub_t *self, subscription_t *subscription);
+/* The outbox of a session became shorter: the next recovery may be asked for. */
+void subscription_resume_recoveries(hub_t *self, session_t *session);
+
+/* Shared by the two files of a subscription. */
+
+static inline interest_t *subscription_interest(const subscription_t *subscription)
+{
+    return subscription->group->interest;
+}
+
+/* Starts to answer a command. */
+void subscription_begin(hub_t *self, subscription_t *subscription,
+                        const struct client_command *command, int64_t deadline_ms);
+/* The command is answered, and what it started has come to rest. */
+void subscription_end(subscription_t *subscription);
+/* Ends whatever it is on the way to; the client string stays known for commands that wait. */
+void subscription_leave(hub_t *self, subscription_t *subscription);
+/* Replies with what is in self->text. */
+void subscription_reply(hub_t *self, subscription_t *subscription);
+/* Leaves, replies with an error (text NULL: the code's own), ends the command. */
+void subscription_refuse(hub_t *self, subscription_t *subscription, enum client_error code,
+                         const char *text);
+/* The inside of a JSON array of publications. */
+void subscription_write_publications(struct buffer *to, struct span publications);
+
+/* --- subscription_join.c --- */
+
+void subscription_subscribe(hub_t *self, subscription_t *subscription,
+                            const struct client_command *command, int64_t deadline_ms);
+void subscription_subscribe_answered(hub_t *self, subscription_t *subscription,
+                                     const struct bus_reply *reply);
+void subscription_caught_up(hub_t *self, subscription_t *subscription,
+                            const struct bus_reply *reply);
+
+/* --- interest.c --- */
+
+/* The group of a client string, made when needed; counts one subscription more in it. NULL when
+ * memory is exhausted. */
+group_t *interest_join(hub_t *self, const struct address *address, struct span name);
+/* One subscription less. It must not be a member any more. */
+void group_leave(hub_t *self, group_t **group_p);
+/* A member from now on. False when memory is exhausted. */
+bool group_add(group_t *group, subscription_t *subscription);
+void group_remove(group_t *group, subscription_t *subscription);
+/* From here on publications are held for a subscription that joins, until interest_joined. False
+ * when memory is exhausted. */
+bool interest_joining(hub_t *self, interest_t *interest);
+/* It came through, or gave up, and needs the held publications no more. */
+void interest_joined(interest_t *interest);
+/* What the broker said to a subscriber: the position of an address that had none, or another
+ * epoch. Afterwards the interest has a position of that epoch. */
+void interest_learn(hub_t *self, interest_t *interest, uint64_t epoch, uint64_t offset);
+/* Goes on after interest_learn: delivers what was held. */
+void interest_settle(hub_t *self, interest_t *interest);
+void interest_publication(hub_t *self, interest_t *interest, const struct bus_delivery *delivery);
+/* The position that a digest gives. */
+void interest_mark(hub_t *self, interest_t *interest, uint64_t epoch, uint64_t offset);
+void interest_answered(hub_t *self, interest_t *interest, const struct bus_reply *reply);
+/* Publications may have been missed on any address: fence all again. */
+void interests_unsync(hub_t *self);
+/* One fence for all addresses that have none yet. */
+void interests_send_fence(hub_t *self);
+/* A fence did not come back in time: a new one for all that wait. */
+void interests_fence_late(hub_t *self);
+void interests_fence_passed(hub_t *self, uint64_t number);
+/* Asks for ranges as far as the number in flight allows. */
+void interests_ask_repairs(hub_t *self);
+/* A range was not answered in time, or never will be: asks again. */
+void interest_repair_again(hub_t *self, interest_t *interest);
+void interest_destroy(hub_t *self, interest_t **interest_p);
+struct span interest_address(const interest_t *interest);
+/* A push frame of one publication for one client string. NULL when memory is exhausted. */
+payload_t *group_frame(const group_t *group, struct span body, uint64_t offset);

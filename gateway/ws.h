@@ -1,0 +1,52 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "gateway/hub.h"
+#include "gateway/io_metrics.h"
+
+/* ws - the clients' WebSocket connections, on libwebsockets.
+ *
+ * Tells the hub what clients do and does what the hub's effects for sessions say. Nothing here
+ * blocks. libwebsockets holds at most one write of a slow client; everything else waits in the
+ * session's outbox, where it is bounded.
+ * One in a process: libwebsockets has one log.
+ */
+typedef struct ws ws_t;
+
+struct ws_settings {
+    size_t connections;          /* WebSockets at once, beyond it 503 */
+    size_t sockets;              /* in all, with those that are in their handshake */
+    const char *allowed_origins; /* separated by spaces; copied */
+};
+
+/* NULL on failure (libwebsockets or memory). Borrows loop, hub and metrics until ws_destroy. */
+ws_t *ws_new(uv_loop_t *loop, hub_t *hub, const struct ws_settings *settings,
+             struct io_metrics *metrics);
+/* From now on handshakes are refused. */
+void ws_drain(ws_t *self);
+/* Cuts all connections: the hub is told of each. The loop must run until it is out of handles
+ * before ws_destroy. */
+void ws_stop(ws_t *self);
+/* Only after ws_stop. Sets *self_p to NULL; safe on NULL. */
+void ws_destroy(ws_t **self_p);
+
+/* Takes over an accepted, non-blocking socket. */
+void ws_adopt(ws_t *self, int fd);
+
+/* HUB_WRITE: what the session's outbox holds is written soon, at the latest by ws_settle. What its
+ * socket does not take follows by itself. */
+void ws_write(ws_t *self, session_t *session, int64_t now_ms);
+/* HUB_CLOSE: sends what the outbox holds, then the close frame, and ends the connection when the
+ * client has answered, or some seconds later. */
+void ws_close(ws_t *self, const struct hub_effect *close, int64_t now_ms);
+/* Call when no effect is left, before anything else happens. True: something was written, and the
+ * hub may have new effects because of it. */
+bool ws_settle(ws_t *self, int64_t now_ms);
+
+/* Writes what had to wait, and ends connections whose time to answer a close frame is over. Call
+ * when ws_wait has passed. */
+void ws_tick(ws_t *self, int64_t now_ms);
+/* Milliseconds until ws_tick is wanted, -1: not before the next event. */
+int64_t ws_wait(const ws_t *self, int64_t now_ms);

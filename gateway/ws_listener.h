@@ -1,0 +1,34 @@
+#pragma once
+#include <stdint.h>
+#include <uv.h>
+
+#include "gateway/io_metrics.h"
+#include "proto/buffer.h"
+
+/* ws_listener - the socket where clients knock.
+ *
+ * Accepts a bounded number of connections in each turn of the loop, so that a storm of them cannot
+ * keep the loop from everything else.
+ */
+typedef struct ws_listener ws_listener_t;
+
+/* A non-blocking, connected socket; the callee owns it. */
+typedef void ws_accepted_fn(void *arg, int fd);
+
+struct ws_listener_settings {
+    const char *address; /* IPv4 or IPv6 literal */
+    uint16_t port;       /* 0: any free one */
+    int send_buffer;     /* SO_SNDBUF of accepted sockets, bytes */
+    ws_accepted_fn *accepted;
+    void *arg;
+};
+
+/* Listens. NULL on failure; *why then gets a sentence. Borrows loop and metrics. */
+ws_listener_t *ws_listener_new(uv_loop_t *loop, const struct ws_listener_settings *settings,
+                               struct io_metrics *metrics, struct buffer *why);
+/* Stops listening at once; the memory goes when the loop runs next. Sets *self_p to NULL; safe on
+ * NULL. */
+void ws_listener_destroy(ws_listener_t **self_p);
+
+/* The port in use. */
+uint16_t ws_listener_port(const ws_listener_t *self);

@@ -1,0 +1,68 @@
+#pragma once
+#include <libwebsockets.h>
+#include <sys/queue.h>
+
+#include "gateway/batch.h"
+#include "gateway/reassembly.h"
+#include "gateway/ws.h"
+
+/* ws_priv - what the files of ws share: ws.c (connections come, speak and go) and ws_write.c
+ * (what they are sent, and how they are ended).
+ *
+ * Facts about libwebsockets 4.1.6 that both rely on:
+ *
+ * - lws_write(LWS_WRITE_RAW) on a WebSocket adds nothing to the bytes, and may be called outside of
+ * a WRITEABLE callback. What the socket does not take is copied, and WRITEABLE comes when that was
+ *   sent. Writing meanwhile would pile up without bound, or break its frames when done beside it,
+ * so lws_partial_buffered is asked first.
+ * - A close frame made by libwebsockets is lost in several situations; ours are written raw.
+ * - Its timer is only looked at after an event of its own: lws_cancel_service makes one.
+ * - Its timers are a sorted list that is searched from the front, so long ones are not used for
+ *   connections: neither its own keep-alive (zero policy) nor for those being closed.
+ * - WSI_CREATE, WSI_DESTROY and everything before the upgrade go to the first protocol.
+ */
+
+/* Connections that are written to together, so that their memory is fetched together. */
+#define WS_ROUND 16
+
+enum connection_state {
+    CONNECTION_OPEN,
+    CONNECTION_ENDING, /* the outbox goes out, then a close frame */
+    CONNECTION_ENDED   /* nothing may be written any more */
+};
+
+/* libwebsockets allocates it, zeroed, with each connection, and frees it after WSI_DESTROY. */
+struct connection {
+    struct lws *wsi;
+    session_t *session; /* between ESTABLISHED and CLOSED */
+    int fd;
+    uint16_t close_code;
+    uint8_t state;
+    bool is_closing;
+    TAILQ_ENTRY(connection) closing; /* in ws->closing while is_closing */
+    int64_t cut_at_ms;
+    const char *close_reason;
+    struct reassembly incoming;
+};
+
+struct ws {
+    hub_t *hub;
+    struct io_metrics *metrics;
+    struct ws_settings settings;
+    char *allowed_origins;
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    batch_t *batch;
+    struct connection *round[WS_ROUND]; /* to be written to now */
+    size_t round_count;
+    TAILQ_HEAD(, connection) closing; /* the first is to be cut first */
+    size_t sockets;
+    bool is_draining;
+    bool wants_service; /* a timer of libwebsockets was set outside of its callbacks */
+};
+
+/* Writes what the outbox holds. While libwebsockets still holds bytes, nothing: it calls back when
+ * they are gone. */
+void ws_flush(ws_t *self, struct connection *connection, int64_t now_ms);
+/* The connection is about to go, or to be cut. */
+void ws_forget(ws_t *self, struct connection *connection);

@@ -1,0 +1,182 @@
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "gateway/ws_priv.h"
+#include "proto/limits.h"
+#include "proto/ws_frame.h"
+
+#define CLOSE_ANSWER_MS 3000
+
+static_assert(PAYLOAD_ROOM >= LWS_PRE, "payloads are handed to lws_write");
+
+/* Ends the connection soon, without a word. */
+static void cut(ws_t *self, struct connection *connection)
+{
+    connection->state = CONNECTION_ENDED;
+    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_CLOSE_ACK, LWS_TO_KILL_ASYNC);
+    self->wants_service = true;
+}
+
+enum write_result { WRITE_DONE, WRITE_PARTIAL, WRITE_FAILED };
+
+/* libwebsockets sends the rest later, or now: the socket may have become writable meanwhile, and
+ * then nothing calls back. */
+static enum write_result write_rest(ws_t *self, struct connection *connection, struct span rest)
+{
+    self->metrics->writes_partial_total++;
+    /* It does not write to the bytes: LWS_WRITE_RAW adds no header. */
+    if (lws_write(connection->wsi, (unsigned char *)(uintptr_t)rest.data, rest.size,
+                  LWS_WRITE_RAW) >= 0)
+        return lws_partial_buffered(connection->wsi) ? WRITE_PARTIAL : WRITE_DONE;
+    self->metrics->write_errors_total++;
+    cut(self, connection);
+    return WRITE_FAILED;
+}
+
+/* Only while libwebsockets holds nothing. Straight to the socket, which is a plain one: lws_write
+ * would do the same, but touches much more memory for each connection. */
+static enum write_result write_raw(ws_t *self, struct connection *connection, struct span bytes)
+{
+    self->metrics->writes_total++;
+    ssize_t sent = send(connection->fd, bytes.data, bytes.size, MSG_NOSIGNAL);
+    if (sent == (ssize_t)bytes.size) {
+        self->metrics->bytes_sent_total += bytes.size;
+        return WRITE_DONE;
+    }
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        self->metrics->write_errors_total++;
+        cut(self, connection);
+        return WRITE_FAILED;
+    }
+    size_t done = sent > 0 ? (size_t)sent : 0;
+    self->metrics->bytes_sent_total += bytes.size;
+    return write_rest(self, connection, span_of(bytes.data + done, bytes.size - done));
+}
+
+static void write_close_frame(ws_t *self, struct connection *connection)
+{
+    struct span reason = span_text(connection->close_reason);
+    if (reason.size > LIMIT_CLOSE_REASON_BYTES)
+        reason.size = LIMIT_CLOSE_REASON_BYTES;
+    uint8_t frame[LWS_PRE + WS_HEADER_MAX + 2 + LIMIT_CLOSE_REASON_BYTES];
+    uint8_t *start = frame + LWS_PRE;
+    uint8_t *end = start + ws_write_header(start, WS_CLOSE, 2 + reason.size);
+    *end++ = (uint8_t)(connection->close_code >> 8);
+    *end++ = (uint8_t)connection->close_code;
+    memcpy(end, reason.data, reason.size);
+    end += reason.size;
+    write_raw(self, connection, span_of(start, (size_t)(end - start)));
+    connection->state = CONNECTION_ENDED;
+}
+
+static bool can_write(const struct connection *connection)
+{
+    return connection->state != CONNECTION_ENDED && !lws_partial_buffered(connection->wsi);
+}
+
+/* Only when it can_write. */
+static void write_outbox(ws_t *self, struct connection *connection, int64_t now_ms)
+{
+    session_t *session = connection->session;
+    enum write_result result = WRITE_DONE;
+    size_t count;
+    struct span bytes = batch_gather(self->batch, session_outbox(session), &count);
+    if (count > 0) {
+        result = write_raw(self, connection, bytes);
+        self->metrics->frames_sent_total += count;
+        hub_session_sent(self->hub, session, count, now_ms);
+    }
+    if (result != WRITE_DONE)
+        return;
+    if (!outbox_is_empty(session_outbox(session)))
+        lws_callback_on_writable(connection->wsi); /* the others first */
+    else if (connection->state == CONNECTION_ENDING)
+        write_close_frame(self, connection);
+}
+
+void ws_flush(ws_t *self, struct connection *connection, int64_t now_ms)
+{
+    if (can_write(connection))
+        write_outbox(self, connection, now_ms);
+}
+
+/* --- rounds --- */
+
+/* First a look at all of them, so that the processor fetches what it needs of one while it waits
+ * for another's memory; a send() leaves little of either in its caches. */
+static void write_round(ws_t *self, int64_t now_ms)
+{
+    struct connection *writable[WS_ROUND];
+    size_t count = 0;
+    for (size_t i = 0; i < self->round_count; i++)
+        if (can_write(self->round[i]))
+            writable[count++] = self->round[i];
+    self->round_count = 0;
+    for (size_t i = 0; i < count; i++)
+        write_outbox(self, writable[i], now_ms);
+}
+
+void ws_write(ws_t *self, session_t *session, int64_t now_ms)
+{
+    struct connection *connection = session_connection(session);
+    __builtin_prefetch(connection);
+    __builtin_prefetch(session_outbox(session)->head);
+    self->round[self->round_count++] = connection;
+    if (self->round_count == WS_ROUND)
+        write_round(self, now_ms);
+}
+
+bool ws_settle(ws_t *self, int64_t now_ms)
+{
+    bool has_written = self->round_count > 0;
+    write_round(self, now_ms);
+    batch_forget(self->batch);
+    if (self->wants_service)
+        lws_cancel_service(self->context);
+    self->wants_service = false;
+    return has_written;
+}
+
+/* --- ending --- */
+
+void ws_close(ws_t *self, const struct hub_effect *close, int64_t now_ms)
+{
+    struct connection *connection = session_connection(close->session);
+    if (!connection->is_closing) {
+        connection->is_closing = true;
+        connection->cut_at_ms = now_ms + CLOSE_ANSWER_MS;
+        TAILQ_INSERT_TAIL(&self->closing, connection, closing);
+    }
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    connection->state = CONNECTION_ENDING;
+    connection->close_code = (uint16_t)close->code;
+    connection->close_reason = close->reason;
+    reassembly_reset(&connection->incoming);
+    ws_flush(self, connection, now_ms);
+}
+
+void ws_forget(ws_t *self, struct connection *connection)
+{
+    if (connection->is_closing)
+        TAILQ_REMOVE(&self->closing, connection, closing);
+    connection->is_closing = false;
+}
+
+void ws_tick(ws_t *self, int64_t now_ms)
+{
+    struct connection *connection;
+    while ((connection = TAILQ_FIRST(&self->closing)) && connection->cut_at_ms <= now_ms) {
+        ws_forget(self, connection);
+        self->metrics->closes_forced_total++;
+        cut(self, connection);
+    }
+}
+
+int64_t ws_wait(const ws_t *self, int64_t now_ms)
+{
+    const struct connection *first = TAILQ_FIRST(&self->closing);
+    if (!first)
+        return -1;
+    return first->cut_at_ms > now_ms ? first->cut_at_ms - now_ms : 0;
+}

@@ -1,0 +1,30 @@
+#pragma once
+
+/* limits - the fixed limits of the wire. Those that an operator may change are settings
+ * (common/options.def); these are part of the protocol. */
+
+#define LIMIT_SITE_BYTES         64
+#define LIMIT_APP_BYTES          64
+#define LIMIT_ADDRESS_CODEPOINTS 140 /* channel + resource together */
+#define LIMIT_CHANNEL_BYTES      140 /* channel names are ASCII */
+#define LIMIT_RESOURCE_BYTES     (4 * LIMIT_ADDRESS_CODEPOINTS)
+
+#define LIMIT_PAYLOAD_DEPTH      16      /* nesting of a published payload, the map itself is 1 */
+#define LIMIT_BACKEND_NODES      131072  /* msgpack objects in one backend request */
+#define LIMIT_BACKEND_BYTES      2097152 /* one backend request */
+#define LIMIT_PUBLISH_MANY_ITEMS 1024
+#define LIMIT_PUBLISH_MANY_BYTES 1048576
+#define LIMIT_REQUEST_ID_BYTES   64
+#define LIMIT_PUBLISHER_BYTES    256
+#define LIMIT_KEY_BYTES          64
+
+#define LIMIT_CLIENT_FRAME_BYTES 262144
+#define LIMIT_CLIENT_COMMANDS    256 /* in one frame */
+#define LIMIT_CLIENT_FRAGMENTS   64  /* WebSocket fragments of one message */
+#define LIMIT_CLIENT_JSON_DEPTH  16
+#define LIMIT_CLOSE_REASON_BYTES 123
+
+#define LIMIT_RECOVERY_MESSAGES 300
+#define LIMIT_RECOVERY_BYTES    524288
+#define LIMIT_ASK_ITEMS         512 /* questions in one bus frame */
+#define LIMIT_BUS_FRAME_BYTES   1048576

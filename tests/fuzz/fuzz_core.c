@@ -1,0 +1,144 @@
+/* Whatever peers send to the broker, in whatever order: every effect is well formed, every request
+ * with an id is answered once, every publication is decided, and nothing is owed at the end.
+ *
+ * Input: events, one behind the other: kind (1 byte), size (2, big-endian), bytes. */
+#include <string.h>
+
+#include "broker/core.h"
+#include "fuzz.h"
+#include "proto/bus_codec.h"
+#include "proto/wire.h"
+
+static const struct sites_principal principals[] = {{"default", "shop", "publish history preview"}};
+static sites_t *sites;
+static struct broker_metrics metrics;
+static uint64_t numbers;
+
+static uint64_t next_number(void *arg)
+{
+    (void)arg;
+    return ++numbers;
+}
+
+static core_t *start(void)
+{
+    struct buffer why = {0};
+    size_t index;
+    if (!sites)
+        sites = sites_new(principals, 1, &index, &why);
+    numbers = 0;
+    metrics = (struct broker_metrics){0};
+    const struct core_settings settings = {
+        .node = "node",
+        .sites = sites,
+        .streams = {.rule = {{4, 4096, 1000}, true},
+                    .total_bytes = 8192,
+                    .headers = 4,
+                    .header_ms = 2000,
+                    .random = next_number},
+        .payload_bytes = 1000,
+        .unanswered_requests = 3,
+        .idempotency_ms = 1000,
+        .idempotency_keys = 2,
+        .random = next_number,
+        .metrics = &metrics,
+    };
+    core_t *core = core_new(&settings, 0);
+    FUZZ_CHECK(core);
+    return core;
+}
+
+static void check_reply(struct span bytes)
+{
+    wire_reader_t *reader = wire_reader_new();
+    const char *why;
+    const struct wire_value *reply = wire_read(reader, bytes, 32, 1000000, &why);
+    FUZZ_CHECK(reply && wire_type(reply) == WIRE_MAP);
+    wire_reader_destroy(&reader);
+}
+
+static void check_send(struct span bytes)
+{
+    struct bus_answer answer;
+    struct bus_reply reply;
+    FUZZ_CHECK(bytes.size <= LIMIT_BUS_FRAME_BYTES && bus_frame_type(bytes) != 0);
+    if (!bus_get_answer(bytes, &answer))
+        return;
+    for (uint16_t i = 0; i < answer.count; i++)
+        FUZZ_CHECK(bus_next_reply(&answer.items, &reply));
+    FUZZ_CHECK(answer.items.size == 0);
+}
+
+/* Takes all effects; commits what is appended, or lets it fail. */
+static void settle(core_t *core, enum store_outcome outcome, int64_t now_ms)
+{
+    struct core_effect effect;
+    for (core_take_effect(core, &effect); effect.kind; core_take_effect(core, &effect)) {
+        if (effect.kind == CORE_REPLY)
+            check_reply(effect.bytes);
+        if (effect.kind == CORE_SEND)
+            check_send(effect.bytes);
+        if (effect.kind == CORE_APPEND)
+            core_stored(core, effect.append.ticket, outcome, now_ms);
+        if (effect.to)
+            core_sent(core, effect.to, CORE_SENT);
+    }
+    FUZZ_CHECK(core_is_settled(core));
+}
+
+static void run_event(core_t *core, uint8_t kind, struct span bytes, int64_t *now_ms)
+{
+    struct span peer = span_of(&kind, kind & 1); /* two peers */
+    switch (kind >> 1 & 3) {
+    case 0:
+        core_backend_request(core, 0, peer, bytes, *now_ms);
+        break;
+    case 1:
+        core_gateway_frame(core, peer, bytes, *now_ms);
+        break;
+    case 2:
+        core_xpub_event(core, bytes, *now_ms);
+        break;
+    case 3:
+        *now_ms += 64 * (int64_t)bytes.size;
+        core_tick(core, *now_ms);
+        break;
+    }
+    if (kind & 8)
+        settle(core, kind & 16 ? STORE_COMMITTED : STORE_UNKNOWN, *now_ms);
+    if (kind & 32)
+        core_answer(core, 1, *now_ms);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    core_t *core = start();
+    int64_t now_ms = 0;
+    while (size >= 3) {
+        uint8_t kind = data[0];
+        size_t bytes = (size_t)data[1] << 8 | data[2];
+        data += 3;
+        size -= 3;
+        if (bytes > size)
+            bytes = size;
+        /* A copy of exactly its size, for the address sanitizer. */
+        uint8_t *copy = malloc(bytes + 1);
+        FUZZ_CHECK(copy);
+        memcpy(copy + 1, data, bytes);
+        run_event(core, kind, span_of(copy + 1, bytes), &now_ms);
+        free(copy);
+        data += bytes;
+        size -= bytes;
+    }
+    settle(core, STORE_COMMITTED, now_ms);
+    while (core_can_answer(core)) {
+        core_answer(core, SIZE_MAX, now_ms);
+        settle(core, STORE_COMMITTED, now_ms);
+    }
+    core_measure(core);
+    FUZZ_CHECK(metrics.questions_waiting == 0 && metrics.appends_pending == 0);
+    FUZZ_CHECK(metrics.streams <= 4 && metrics.idempotency_keys <= 2);
+    FUZZ_CHECK(metrics.retained_bytes <= 8192);
+    core_destroy(&core);
+    return 0;
+}

@@ -1,0 +1,154 @@
+// The documentation is true: every command of the README and the quick start is run as it stands
+// there, every dialogue of docs/protocol.md is played.
+//
+// A command block has a comment in front that says what must come of it:
+//   <!-- test: prints "TEXT" -->                    it ends with status 0 and has printed TEXT
+//   <!-- test: stays, prints "TEXT" -->             it goes on running; TEXT comes before the next block
+//   <!-- test: stays, prints "TEXT", then "MORE" --> MORE comes before the end of the page
+//   <!-- test: is the one that runs this page -->   only ./dev test
+// Default ports are replaced by free ones, the folder build/ by the build that is under test.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Backend } from './backend.mjs';
+import { Client } from './client.mjs';
+import { atEnd, buildDir, Child, freePort, programs, root, scenario, sharedCluster, within } from './harness.mjs';
+
+const here = join(root, 'tests/system');
+const languages = { sh: ['bash', '-ec'], python: ['/usr/bin/python3', '-uc'], js: ['node', '--input-type=module', '-e'] };
+
+// [{test, language, text}] of the blocks in one of our languages.
+function commandBlocks(page) {
+  const blocks = page.matchAll(/(?:<!-- test: (.*) -->\n)?^```(\w+)\n([^]*?)^```$/gm);
+  return [...blocks].map(([, test, language, text]) => ({ test, language, text }))
+    .filter(({ language }) => language in languages);
+}
+
+async function freeSettings() {
+  const defaults = [7400, 7401, 7402, 7480, 8000, 8001];
+  const ports = new Map();
+  for (const port of defaults) ports.set(`${port}`, await freePort());
+  const tcp = (port) => `tcp://127.0.0.1:${ports.get(port)}`;
+  const env = {
+    MILLRACE_BROKER_CONTROL: tcp('7400'),
+    MILLRACE_BROKER_PUBLICATIONS: tcp('7401'),
+    MILLRACE_BROKER_BACKENDS: tcp('7402'),
+    MILLRACE_BROKER_ADMIN_PORT: `${ports.get('7480')}`,
+    MILLRACE_GATEWAY_CONTROL: tcp('7400'),
+    MILLRACE_GATEWAY_PUBLICATIONS: tcp('7401'),
+    MILLRACE_GATEWAY_LISTEN_PORT: `${ports.get('8000')}`,
+    MILLRACE_GATEWAY_ADMIN_PORT: `${ports.get('8001')}`,
+    BUILD_DIR: buildDir,
+  };
+  const adapt = (text) => text
+    .replace(/127\.0\.0\.1:(\d{4})/g, (whole, port) => `127.0.0.1:${ports.get(port) ?? port}`)
+    .replaceAll(/(^|[ |])build\//gm, `$1${dirname(programs.cli).slice(0, -'cli'.length)}`);
+  return { env, adapt };
+}
+
+// Resolves when the process has printed this, to whichever stream.
+function prints(child, text, ms) {
+  const on = (stream) => child.line(stream, (line) => line.includes(text), ms);
+  return Promise.any([on('stdout'), on('stderr')]).catch(() => {
+    throw new Error(`"${text}" was not printed:\n${child.tail()}`);
+  });
+}
+
+async function runBlock(block, { env, adapt }, last) {
+  const [, stays, expected, later] = block.test.match(/^(stays, )?prints "(.*?)"(?:, then "(.*)")?$/) ?? [];
+  assert.ok(expected, `not understood: ${block.test}`);
+  const [program, ...options] = languages[block.language];
+  const cwd = block.language === 'js' ? here : root;
+  const child = new Child(block.text.split('\n')[0], program, [...options, adapt(block.text)], { env, cwd, input: '' });
+  if (stays) {
+    atEnd(() => child.stop('SIGINT'));
+    await prints(child, expected, 40000);
+    if (later) last.push(() => prints(child, later, 10000));
+    return;
+  }
+  const end = await within(30000, block.text, child.exited);
+  assert.equal(end.code, 0, `${block.text}${child.tail()}`);
+  await prints(child, expected, 1);
+}
+
+for (const file of ['README.md', 'docs/quick-start.md']) {
+  scenario(`every command of ${file}`, null, { timeout: 180000 }, async () => {
+    const blocks = commandBlocks(await readFile(join(root, file), 'utf8'));
+    assert.ok(blocks.length >= 5);
+    const settings = await freeSettings();
+    const last = [];
+    for (const block of blocks) {
+      assert.ok(block.test, `this block has no word on how to test it:\n${block.text}`);
+      if (block.test === 'is the one that runs this page') assert.equal(block.text, './dev test\n');
+      else await runBlock(block, settings, last);
+    }
+    for (const check of last) await check();
+  });
+}
+
+scenario('links between pages lead somewhere', null, async () => {
+  for (const file of ['README.md', 'docs/quick-start.md', 'docs/protocol.md', 'docs/metrics.md', 'CHANGELOG.md']) {
+    const page = await readFile(join(root, file), 'utf8');
+    for (const [, target] of page.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
+      await readFile(join(root, dirname(file), target));
+    }
+  }
+});
+
+// --- dialogues ---
+
+const { cluster, scenario: dialogue } = sharedCluster();
+
+// "…" stands for any text.
+function same(expected, got) {
+  if (expected === '…') return typeof got === 'string';
+  if (expected === null || typeof expected !== 'object') return expected === got;
+  const keys = Object.keys(expected);
+  return got !== null && typeof got === 'object' && Array.isArray(expected) === Array.isArray(got) &&
+    keys.length === Object.keys(got).length && keys.every((key) => same(expected[key], got[key]));
+}
+
+function expectSame(line, got) {
+  assert.ok(same(JSON.parse(line), got), `documented: ${line}\nreceived:   ${JSON.stringify(got)}`);
+}
+
+async function playClient(lines) {
+  const client = await Client.open(cluster, { connect: false });
+  const backend = Backend.open(cluster);
+  let read = 0;
+  const next = async () => {
+    while (client.lines.length <= read) await within(5000, 'a line', new Promise((done) => client.socket.once('text', done)));
+    return client.lines[read++];
+  };
+  for (const [mark, line] of lines) {
+    if (mark === '>') client.send(line);
+    else if (mark === '<') expectSame(line, await next());
+    else if (mark === 'x') assert.equal(Object.values(await client.closing()).join(' '), line);
+    else assert.equal((await backend.request(JSON.parse(line).op, JSON.parse(line))).ok, true);
+  }
+  assert.equal(client.lines.length, read, 'nothing else came');
+}
+
+async function playBackend(lines) {
+  const backend = Backend.open(cluster);
+  let reply;
+  for (const [mark, line] of lines) {
+    const { op, id, ...body } = JSON.parse(line);
+    if (mark === '>') reply = backend.ask(op, id, body);
+    else expectSame(line, await reply);
+  }
+}
+
+const protocol = await readFile(join(root, 'docs/protocol.md'), 'utf8');
+const dialogues = [...protocol.matchAll(/^```(client|backend)\n([^]*?)^```$/gm)];
+for (const [number, [, who, text]] of dialogues.entries()) {
+  dialogue(`dialogue ${number + 1} of docs/protocol.md: ${text.split('\n')[0]}`, async () => {
+    const lines = text.trimEnd().split('\n').map((line) => [line[0], line.slice(2)]);
+    await (who === 'client' ? playClient(lines) : playBackend(lines));
+  });
+}
+
+dialogue('docs/protocol.md has dialogues for both sides', () => {
+  const sides = dialogues.map(([, who]) => who);
+  assert.ok(sides.includes('client') && sides.includes('backend'));
+});

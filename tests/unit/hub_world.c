@@ -1,0 +1,411 @@
+#include "hub_world.h"
+
+#include <check.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/address.h"
+#include "proto/bus_codec.h"
+#include "proto/limits.h"
+#include "proto/status.h"
+
+#define BROKER_NONCE 77
+
+struct hub_settings world_settings(void)
+{
+    return (struct hub_settings){.site = "default",
+                                 .incarnation = 0x1122334455667788,
+                                 .subscriptions = 128,
+                                 .pending_commands = 512,
+                                 .held_messages = 8,
+                                 .queue_bytes = 65536,
+                                 .anonymous = true,
+                                 .connect_ms = 10000,
+                                 .ping_ms = 25000,
+                                 .pong_ms = 10000,
+                                 .reply_ms = 4000,
+                                 .fence_ms = 1000,
+                                 .linger_ms = 10000,
+                                 .linger_addresses = 2};
+}
+
+/* --- queues --- */
+
+static void push(struct world_queue *queue, struct span bytes)
+{
+    queue->items = realloc(queue->items, (queue->count + 1) * sizeof *queue->items);
+    ck_assert_ptr_nonnull(queue->items);
+    struct buffer *item = &queue->items[queue->count++];
+    *item = (struct buffer){0};
+    buffer_put_span(item, bytes);
+}
+
+static bool pull(struct world_queue *queue, struct buffer *out)
+{
+    if (queue->count == 0)
+        return false;
+    *out = queue->items[0];
+    memmove(queue->items, queue->items + 1, --queue->count * sizeof *queue->items);
+    return true;
+}
+
+static void clear(struct world_queue *queue)
+{
+    struct buffer item;
+    while (pull(queue, &item))
+        buffer_free(&item);
+    free(queue->items);
+    *queue = (struct world_queue){0};
+}
+
+/* --- streams --- */
+
+const char *world_channel(size_t stream)
+{
+    static const char *const names[WORLD_STREAMS] = {"s0", "s1", "s2"};
+    return names[stream];
+}
+
+static struct span stream_key(size_t stream, uint8_t out[ADDRESS_KEY_MAX])
+{
+    struct address address = {.view = VIEW_LIVE,
+                              .site = span_text("default"),
+                              .channel = span_text(world_channel(stream))};
+    return span_of(out, address_encode(&address, out));
+}
+
+static size_t stream_of(struct span key)
+{
+    for (size_t i = 0; i < WORLD_STREAMS; i++) {
+        uint8_t bytes[ADDRESS_KEY_MAX];
+        if (span_equal(stream_key(i, bytes), key))
+            return i;
+    }
+    return WORLD_STREAMS;
+}
+
+/* What a publication says is its place: the test checks that it is at that place. */
+static void put_body(struct buffer *to, uint64_t epoch, uint64_t offset)
+{
+    buffer_printf(to, "\"data\":{\"e\":%llu,\"n\":%llu}", (unsigned long long)epoch,
+                  (unsigned long long)offset);
+}
+
+void world_publish(struct world *self, size_t stream)
+{
+    uint64_t epoch = self->streams[stream].epoch, offset = ++self->streams[stream].position;
+    bool is_lost = self->lose_next;
+    self->lose_next = false;
+    if (!self->streams[stream].has_interest || is_lost)
+        return;
+    uint8_t key[ADDRESS_KEY_MAX], head[17 + ADDRESS_KEY_MAX];
+    struct buffer message = {0};
+    buffer_put(&message, head,
+               bus_write_delivery_head(head, stream_key(stream, key), epoch, offset));
+    put_body(&message, epoch, offset);
+    push(&self->publications, buffer_span(&message));
+    buffer_free(&message);
+}
+
+void world_forget(struct world *self, size_t stream)
+{
+    self->streams[stream].epoch = ++self->epochs;
+    self->streams[stream].position = 0;
+}
+
+void world_digest(struct world *self)
+{
+    struct buffer message = {0};
+    buffer_put_byte(&message, BUS_TOPIC_DIGEST);
+    for (size_t i = 0; i < WORLD_STREAMS; i++) {
+        uint8_t key[ADDRESS_KEY_MAX];
+        bus_put_mark(&message, &(struct bus_mark){.address = stream_key(i, key),
+                                                  .epoch = self->streams[i].epoch,
+                                                  .offset = self->streams[i].position});
+    }
+    push(&self->publications, buffer_span(&message));
+    buffer_free(&message);
+}
+
+void world_canary(struct world *self)
+{
+    uint8_t message[BUS_CANARY_BYTES];
+    bus_write_canary(message, BROKER_NONCE, ++self->canary);
+    push(&self->publications, span_of(message, sizeof message));
+}
+
+/* --- the broker --- */
+
+bool world_move_topic(struct world *self)
+{
+    struct buffer event;
+    if (!pull(&self->topics, &event))
+        return false;
+    bool is_on = event.data[0] == 1;
+    struct span topic = span_of(event.data + 1, event.size - 1);
+    if (topic.data[0] == BUS_TOPIC_FENCE) {
+        if (is_on)
+            push(&self->publications, topic);
+    } else {
+        size_t stream = stream_of(span_of(topic.data + 1, topic.size - 1));
+        ck_assert_uint_lt(stream, WORLD_STREAMS);
+        self->streams[stream].has_interest = is_on;
+    }
+    buffer_free(&event);
+    return true;
+}
+
+static void answer_question(struct world *self, const struct bus_question *question,
+                            struct buffer *to)
+{
+    size_t stream = stream_of(question->address);
+    ck_assert_uint_lt(stream, WORLD_STREAMS);
+    uint64_t epoch = self->streams[stream].epoch, top = self->streams[stream].position;
+    uint64_t oldest = top > WORLD_KEPT ? top - WORLD_KEPT + 1 : 1;
+    bool joins =
+        question->epoch == epoch && question->offset <= top && question->offset + 1 >= oldest;
+    bool wants = question->kind == BUS_RANGE ||
+                 (question->kind == BUS_SUBSCRIBE && question->flags & BUS_QUESTION_RECOVER);
+
+    struct bus_reply reply = {.token = question->token, .epoch = epoch, .offset = top};
+    if (self->refuse_next) {
+        self->refuse_next = false;
+        reply.status = STATUS_TOO_MANY;
+        bus_put_reply(to, &reply);
+        return;
+    }
+    struct buffer publications = {0};
+    if (joins && wants) {
+        reply.flags = BUS_REPLY_RECOVERED;
+        uint64_t last = top;
+        if (question->kind == BUS_RANGE && last - question->offset > 10)
+            last = question->offset + 10; /* as when the size of an answer is used up */
+        for (uint64_t offset = question->offset + 1; offset <= last; offset++) {
+            struct buffer body = {0};
+            put_body(&body, epoch, offset);
+            bus_put_publication(&publications, &(struct bus_publication){
+                                                   .offset = offset, .body = buffer_span(&body)});
+            buffer_free(&body);
+            reply.count++;
+        }
+    }
+    reply.publications = buffer_span(&publications);
+    bus_put_reply(to, &reply);
+    buffer_free(&publications);
+}
+
+bool world_move_question(struct world *self)
+{
+    struct buffer frame;
+    if (!pull(&self->questions, &frame))
+        return false;
+    struct bus_ask ask;
+    ck_assert(bus_get_ask(buffer_span(&frame), &ask));
+    struct buffer items = {0}, answer = {0};
+    struct bus_question question;
+    while (ask.items.size > 0) {
+        ck_assert(bus_next_question(&ask.items, &question));
+        answer_question(self, &question, &items);
+    }
+    bus_put_answer(&answer, &(struct bus_answer){.count = ask.count, .items = buffer_span(&items)});
+    push(&self->answers, buffer_span(&answer));
+    buffer_free(&items);
+    buffer_free(&answer);
+    buffer_free(&frame);
+    return true;
+}
+
+/* --- the gateway's owner --- */
+
+static struct world_client *client_of(struct world *self, session_t *session)
+{
+    return &self->clients[(size_t)(uintptr_t)session_connection(session)];
+}
+
+/* Strips the WebSocket header, which all frames of the hub bring along. */
+static char *text_of(const payload_t *frame)
+{
+    size_t header = frame->data[1] < 126 ? 2 : frame->data[1] == 126 ? 4 : 10;
+    return strndup((const char *)frame->data + header, frame->size - header);
+}
+
+static void flush_session(struct world *self, session_t *session)
+{
+    struct world_client *client = client_of(self, session);
+    payload_t *frame;
+    while (outbox_peek(session_outbox(session), &frame, 1, SIZE_MAX) == 1) {
+        ck_assert_uint_lt(client->frame_count, WORLD_FRAMES);
+        client->frames[client->frame_count++] = text_of(frame);
+        hub_session_sent(self->hub, session, 1, self->now_ms);
+    }
+}
+
+static void push_topic(struct world *self, struct span topic, uint8_t on)
+{
+    struct buffer event = {0};
+    buffer_put_byte(&event, on);
+    buffer_put_span(&event, topic);
+    push(&self->topics, buffer_span(&event));
+    buffer_free(&event);
+}
+
+static void take_effects(struct world *self)
+{
+    struct hub_effect effect;
+    for (;;) {
+        hub_take_effect(self->hub, &effect);
+        switch (effect.kind) {
+        case HUB_NOTHING:
+            return;
+        case HUB_LISTEN:
+        case HUB_UNLISTEN:
+            push_topic(self, effect.bytes, effect.kind == HUB_LISTEN);
+            break;
+        case HUB_SEND:
+            push(&self->questions, effect.bytes);
+            break;
+        case HUB_WRITE:
+            flush_session(self, effect.session);
+            break;
+        case HUB_CLOSE: {
+            struct world_client *client = client_of(self, effect.session);
+            client->has_been_closed = true;
+            client->code = effect.code;
+            ck_assert(effect.reason && effect.reason[0]);
+            flush_session(self, effect.session);
+            hub_session_closed(self->hub, effect.session, self->now_ms);
+            client->session = NULL;
+        }
+        }
+    }
+}
+
+bool world_move_publication(struct world *self)
+{
+    struct buffer message;
+    if (!pull(&self->publications, &message))
+        return false;
+    hub_publication(self->hub, buffer_span(&message), self->now_ms);
+    buffer_free(&message);
+    take_effects(self);
+    return true;
+}
+
+bool world_move_answer(struct world *self)
+{
+    struct buffer frame;
+    if (!pull(&self->answers, &frame))
+        return false;
+    hub_answer(self->hub, buffer_span(&frame), self->now_ms);
+    buffer_free(&frame);
+    take_effects(self);
+    return true;
+}
+
+void world_settle(struct world *self)
+{
+    while (world_move_topic(self) || world_move_publication(self) || world_move_question(self) ||
+           world_move_answer(self))
+        continue;
+}
+
+void world_advance(struct world *self, int64_t ms)
+{
+    for (int64_t end = self->now_ms + ms; self->now_ms < end;) {
+        self->now_ms += end - self->now_ms < 16 ? end - self->now_ms : 16;
+        hub_tick(self->hub, self->now_ms);
+        take_effects(self);
+    }
+}
+
+void world_break_link(struct world *self)
+{
+    clear(&self->questions);
+    clear(&self->answers);
+    hub_broker_down(self->hub, self->now_ms);
+    take_effects(self);
+}
+
+void world_mend_link(struct world *self)
+{
+    hub_broker_up(self->hub, BROKER_NONCE, self->now_ms);
+    take_effects(self);
+}
+
+/* --- clients --- */
+
+void world_send(struct world *self, size_t client, const char *format, ...)
+{
+    char text[65536];
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    ck_assert(size >= 0 && (size_t)size < sizeof text);
+    hub_session_frame(self->hub, self->clients[client].session, span_of(text, (size_t)size),
+                      self->now_ms);
+    take_effects(self);
+}
+
+char *world_next(struct world *self, size_t client)
+{
+    struct world_client *from = &self->clients[client];
+    if (from->frame_count == 0)
+        return NULL;
+    char *text = from->frames[0];
+    memmove(from->frames, from->frames + 1, --from->frame_count * sizeof *from->frames);
+    return text;
+}
+
+static void forget_frames(struct world_client *client)
+{
+    for (size_t i = 0; i < client->frame_count; i++)
+        free(client->frames[i]);
+    client->frame_count = 0;
+}
+
+void world_connect(struct world *self, size_t client)
+{
+    struct world_client *of = &self->clients[client];
+    forget_frames(of);
+    of->has_been_closed = false;
+    of->session = hub_session_opened(self->hub, (void *)(uintptr_t)client, self->now_ms);
+    ck_assert_ptr_nonnull(of->session);
+    world_send(self, client, "{\"id\":%lld,\"connect\":{}}", (long long)++of->commands);
+    char *reply = world_next(self, client);
+    ck_assert_ptr_nonnull(reply);
+    ck_assert_ptr_nonnull(strstr(reply, "\"connect\":{"));
+    free(reply);
+}
+
+void world_disconnect(struct world *self, size_t client)
+{
+    struct world_client *of = &self->clients[client];
+    if (of->session)
+        hub_session_closed(self->hub, of->session, self->now_ms);
+    of->session = NULL;
+    forget_frames(of);
+    take_effects(self);
+}
+
+void world_open(struct world *self, const struct hub_settings *settings)
+{
+    *self = (struct world){.now_ms = 1000000};
+    self->hub = hub_new(settings, self->now_ms);
+    ck_assert_ptr_nonnull(self->hub);
+    for (size_t i = 0; i < WORLD_STREAMS; i++)
+        world_forget(self, i);
+    world_mend_link(self);
+}
+
+void world_close(struct world *self)
+{
+    for (size_t i = 0; i < WORLD_CLIENTS; i++)
+        world_disconnect(self, i);
+    clear(&self->topics);
+    clear(&self->publications);
+    clear(&self->questions);
+    clear(&self->answers);
+    hub_destroy(&self->hub);
+}

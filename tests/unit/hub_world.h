@@ -1,0 +1,80 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/hub.h"
+#include "proto/buffer.h"
+
+/* hub_world - a broker, two sockets and some clients around a hub, all in memory and in the
+ * hands of the test: nothing moves until it says so.
+ *
+ * The sockets are queues: topics to the broker's XPUB, publications back (each may be lost),
+ * questions over the control link and answers back. The broker keeps `WORLD_KEPT` publications of
+ * each stream.
+ */
+#define WORLD_STREAMS 3
+#define WORLD_CLIENTS 5
+#define WORLD_KEPT    40
+#define WORLD_FRAMES  64
+
+struct world_client {
+    session_t *session;
+    int64_t commands; /* ids handed out */
+    bool has_been_closed;
+    enum client_close code;
+    /* JSON texts that came and were not read by the test yet. */
+    char *frames[WORLD_FRAMES];
+    size_t frame_count;
+};
+
+struct world {
+    hub_t *hub;
+    int64_t now_ms;
+    struct world_client clients[WORLD_CLIENTS];
+    struct {
+        uint64_t epoch, position;
+        bool has_interest;
+    } streams[WORLD_STREAMS];
+    uint64_t epochs; /* handed out */
+    uint64_t canary;
+    bool lose_next;   /* the next publication is dropped on its way */
+    bool refuse_next; /* the next question is refused: the broker has too many */
+    struct world_queue {
+        struct buffer *items;
+        size_t count;
+    } topics, publications, questions, answers;
+};
+
+void world_open(struct world *self, const struct hub_settings *settings);
+void world_close(struct world *self);
+/* Defaults for tests: short times, small bounds. */
+struct hub_settings world_settings(void);
+
+/* The channel of a stream: "s0", "s1" ... */
+const char *world_channel(size_t stream);
+
+void world_connect(struct world *self, size_t client); /* opens and connects; reads the reply */
+void world_disconnect(struct world *self, size_t client);
+/* Sends one JSON text (several commands joined by newlines are one frame). */
+void world_send(struct world *self, size_t client, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The next text that a client got, NULL when there is none; free it. */
+char *world_next(struct world *self, size_t client);
+
+void world_publish(struct world *self, size_t stream);
+/* A new epoch: everything of the stream is gone. */
+void world_forget(struct world *self, size_t stream);
+void world_digest(struct world *self);
+void world_canary(struct world *self);
+
+/* One item of each queue moves on; false when the queue is empty. */
+bool world_move_topic(struct world *self);
+bool world_move_publication(struct world *self);
+bool world_move_question(struct world *self);
+bool world_move_answer(struct world *self);
+/* Until nothing moves any more. */
+void world_settle(struct world *self);
+void world_advance(struct world *self, int64_t ms);
+/* The control link breaks (what is under way is lost) and comes back. */
+void world_break_link(struct world *self);
+void world_mend_link(struct world *self);

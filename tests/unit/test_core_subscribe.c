@@ -1,0 +1,181 @@
+#include <string.h>
+
+#include "bytes.h"
+#include "core_world.h"
+#include "unit.h"
+
+#define SECOND 1000
+
+/* --- hello --- */
+
+START_TEST(hello_is_answered_with_welcome)
+{
+    struct buffer frame = {0};
+    bus_put_hello(&frame, &(struct bus_hello){.version = BUS_VERSION,
+                                              .gateway = span_text("gateway-1"),
+                                              .incarnation = 5});
+    world_frame("g", &frame);
+    expect_log(CORE_GATEWAY_JOINED, "gateway-1");
+    struct bus_welcome welcome;
+    ck_assert(bus_get_welcome(take_frame("g"), &welcome));
+    ck_assert_uint_eq(welcome.version, BUS_VERSION);
+    ck_assert_uint_eq(welcome.broker, WORLD_NONCE);
+    assert_text(welcome.node, "node-1");
+
+    world_frame("g", &frame); /* once more: the same gateway, no news */
+    ck_assert(bus_get_welcome(take_frame("g"), &welcome));
+    expect_nothing();
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 1);
+    buffer_free(&frame);
+}
+END_TEST
+
+START_TEST(another_version_is_refused)
+{
+    struct buffer frame = {0};
+    bus_put_hello(&frame, &(struct bus_hello){.version = BUS_VERSION + 1,
+                                              .gateway = span_text("g"),
+                                              .incarnation = 5});
+    world_frame("g", &frame);
+    struct bus_refused refused;
+    ck_assert(bus_get_refused(take_frame("g"), &refused));
+    ck_assert_uint_eq(refused.status, STATUS_BAD_INPUT);
+    assert_text(refused.message, "this broker speaks bus version 1, the gateway 2");
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 0);
+    ck_assert_uint_eq(world_metrics.gateways_refused_total, 1);
+    buffer_free(&frame);
+}
+END_TEST
+
+START_TEST(a_gateway_that_reconnects_replaces_itself)
+{
+    struct buffer frame = {0};
+    world_gateway("old", 5);
+    world_gateway("other", 6);
+    bus_put_hello(
+        &frame,
+        &(struct bus_hello){.version = BUS_VERSION, .gateway = span_text("new"), .incarnation = 5});
+    world_frame("new", &frame);
+    expect_log(CORE_GATEWAY_LEFT, "old");
+    expect_log(CORE_GATEWAY_JOINED, "new");
+    take_frame("new");
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 2);
+    buffer_free(&frame);
+}
+END_TEST
+
+/* Runs the seconds until the core sends a frame. */
+static void wait_for_frame(struct core_effect *effect)
+{
+    for (int i = 0; i < 12; i++) {
+        world_now += SECOND;
+        core_tick(world, world_now);
+        do
+            core_take_effect(world, effect);
+        while (effect->kind == CORE_PUBLISH);
+        if (effect->kind == CORE_SEND)
+            return;
+    }
+    ck_abort_msg("nothing was sent");
+}
+
+START_TEST(a_gateway_that_is_gone_is_noticed)
+{
+    world_gateway("g", 5);
+    struct core_effect effect;
+    struct bus_answer answer;
+    wait_for_frame(&effect);
+    ck_assert(bus_get_answer(effect.bytes, &answer));
+    ck_assert_uint_eq(answer.count, 0);
+    core_sent(world, effect.to, CORE_SENT); /* it is still there */
+    wait_for_frame(&effect);
+    core_sent(world, effect.to, CORE_GONE);
+    expect_log(CORE_GATEWAY_LEFT, "g");
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 0);
+}
+END_TEST
+
+/* --- XPUB --- */
+
+START_TEST(a_fence_comes_back_as_it_was)
+{
+    uint8_t fence[BUS_FENCE_BYTES];
+    bus_write_fence(fence, 5, 9);
+    world_event(true, span_of(fence, sizeof fence));
+    expect_published_bytes(span_of(fence, sizeof fence));
+    world_event(false, span_of(fence, sizeof fence));
+    expect_nothing();
+    ck_assert_uint_eq(world_metrics.fences_total, 1);
+}
+END_TEST
+
+START_TEST(interest_is_counted_and_ends)
+{
+    world_subscribe("a", NULL, true);
+    world_subscribe("a", "room", true);
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.streams_interested, 2);
+    world_subscribe("a", NULL, false);
+    world_subscribe("never", NULL, false);
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.streams_interested, 1);
+    ck_assert_uint_eq(world_metrics.streams, 2);
+    ck_assert_uint_eq(world_metrics.subscriptions_malformed_total, 0);
+}
+END_TEST
+
+START_TEST(topics_that_are_none_are_counted)
+{
+    const struct span bad[] = {BYTES(""),     BYTES("P"), BYTES("Pxyz"),  BYTES("F"),
+                               BYTES("F123"), BYTES("X"), BYTES("C1234"), BYTES("D1")};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        world_event(true, bad[i]);
+    ck_assert_uint_eq(world_metrics.subscriptions_malformed_total, sizeof bad / sizeof *bad);
+    core_xpub_event(world, BYTES("\2C"), world_now);
+    core_xpub_event(world, BYTES(""), world_now);
+    ck_assert_uint_eq(world_metrics.subscriptions_malformed_total, sizeof bad / sizeof *bad + 2);
+    world_event(true, BYTES("C"));
+    world_event(true, BYTES("D"));
+    world_event(false, BYTES("D"));
+    ck_assert_uint_eq(world_metrics.subscriptions_malformed_total, sizeof bad / sizeof *bad + 2);
+    expect_nothing();
+}
+END_TEST
+
+START_TEST(an_interest_without_room_makes_everything_published)
+{
+    world_settings.streams.headers = 1;
+    world_start();
+    world_subscribe("b", NULL, true);
+    world_subscribe("a", NULL, true); /* no header for it */
+    ck_assert_uint_eq(world_metrics.interest_lost_total, 1);
+    world_subscribe("b", NULL, false);
+    world_now += 3600000 + SECOND;
+    core_tick(world, world_now); /* the header of b ends: there is room for a */
+    drop_effects();
+    world_request(0, "p", "{'op':'publish','channel':'a','payload':{}}");
+    core_stored(world, expect_append("a", NULL, 3, 1, NULL), STORE_COMMITTED, world_now);
+    expect_publication("a", NULL, 3, 1, "'data':{}");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("core_subscribe");
+    TCase *tests = tcase_create("core_subscribe");
+    tcase_add_checked_fixture(tests, world_setup, world_teardown);
+    tcase_add_test(tests, hello_is_answered_with_welcome);
+    tcase_add_test(tests, another_version_is_refused);
+    tcase_add_test(tests, a_gateway_that_reconnects_replaces_itself);
+    tcase_add_test(tests, a_gateway_that_is_gone_is_noticed);
+    tcase_add_test(tests, a_fence_comes_back_as_it_was);
+    tcase_add_test(tests, interest_is_counted_and_ends);
+    tcase_add_test(tests, topics_that_are_none_are_counted);
+    tcase_add_test(tests, an_interest_without_room_makes_everything_published);
+    suite_add_tcase(suite, tests);
+    return unit_run(suite);
+}

@@ -1,0 +1,480 @@
+#include <stdio.h>
+
+#include "hub_world.h"
+#include "unit.h"
+
+/* The client protocol's rules, one by one, with the broker in the test's hands. */
+
+static struct world world;
+
+static void given(void)
+{
+    struct hub_settings settings = world_settings();
+    world_open(&world, &settings);
+    world_connect(&world, 0);
+}
+
+static void given_settings(struct hub_settings settings)
+{
+    world_open(&world, &settings);
+    world_connect(&world, 0);
+}
+
+static void done(void)
+{
+    world_close(&world);
+}
+
+static void expect_from(size_t client, const char *part)
+{
+    char *text = world_next(&world, client);
+    ck_assert_msg(text != NULL, "nothing came, expected %s", part);
+    ck_assert_msg(strstr(text, part) != NULL, "%s came, expected %s", text, part);
+    free(text);
+}
+
+static void expect(const char *part)
+{
+    expect_from(0, part);
+}
+
+static void expect_nothing(void)
+{
+    char *text = world_next(&world, 0);
+    ck_assert_msg(text == NULL, "%s came, expected nothing", text);
+}
+
+static void expect_closed(enum client_close code)
+{
+    ck_assert(world.clients[0].has_been_closed);
+    ck_assert_int_eq(world.clients[0].code, code);
+}
+
+static void send(const char *text)
+{
+    world_send(&world, 0, "%s", text);
+}
+
+static void subscribed(const char *channel)
+{
+    world_send(&world, 0, "{\"id\":2,\"subscribe\":{\"channel\":\"%s\"}}", channel);
+    world_settle(&world);
+    expect("\"subscribe\":{");
+}
+
+START_TEST(connect_comes_first)
+{
+    given();
+    world_disconnect(&world, 0);
+    static const char *const first[] = {"{}", "{\"id\":1,\"subscribe\":{\"channel\":\"s0\"}}"};
+    for (size_t i = 0; i < 2; i++) {
+        world.clients[0].has_been_closed = false;
+        world.clients[0].session = hub_session_opened(world.hub, (void *)0, world.now_ms);
+        send(first[i]);
+        expect_closed(CLIENT_CLOSE_BAD_REQUEST);
+    }
+    done();
+}
+END_TEST
+
+START_TEST(connect_comes_once)
+{
+    given();
+    send("{\"id\":2,\"connect\":{}}");
+    expect_closed(CLIENT_CLOSE_BAD_REQUEST);
+    done();
+}
+END_TEST
+
+START_TEST(connect_comes_in_time)
+{
+    given();
+    world_disconnect(&world, 0);
+    world.clients[0].session = hub_session_opened(world.hub, (void *)0, world.now_ms);
+    world_advance(&world, 9000);
+    ck_assert(!world.clients[0].has_been_closed);
+    world_advance(&world, 1200);
+    expect_closed(CLIENT_CLOSE_STALE);
+    done();
+}
+END_TEST
+
+START_TEST(a_token_without_a_key_fails_closed)
+{
+    given();
+    world_disconnect(&world, 0);
+    world.clients[0].session = hub_session_opened(world.hub, (void *)0, world.now_ms);
+    send("{\"id\":1,\"connect\":{\"token\":\"a.b.c\"}}");
+    expect_closed(CLIENT_CLOSE_INVALID_TOKEN);
+    done();
+}
+END_TEST
+
+START_TEST(anonymous_can_be_refused)
+{
+    struct hub_settings settings = world_settings();
+    settings.anonymous = false;
+    world_open(&world, &settings);
+    world.clients[0].session = hub_session_opened(world.hub, (void *)0, world.now_ms);
+    send("{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"s0\"}}");
+    expect("{\"id\":1,\"error\":{\"code\":101");
+    expect_nothing(); /* the rest of that frame was sent in good faith */
+    ck_assert(!world.clients[0].has_been_closed);
+    send("{\"id\":3,\"subscribe\":{\"channel\":\"s0\"}}");
+    expect_closed(CLIENT_CLOSE_BAD_REQUEST);
+    done();
+}
+END_TEST
+
+START_TEST(the_reply_comes_before_any_push)
+{
+    given();
+    send("{\"id\":2,\"subscribe\":{\"channel\":\"s0\"}}");
+    while (world_move_topic(&world))
+        continue;
+    world_publish(&world, 0); /* in front of the fence's answer */
+    world_settle(&world);
+    world_publish(&world, 0);
+    world_settle(&world);
+    expect("\"offset\":1");
+    expect("{\"push\":{\"channel\":\"s0\",\"pub\":{\"data\":{\"e\":1,\"n\":2},\"offset\":2}}}");
+    expect_nothing();
+    done();
+}
+END_TEST
+
+START_TEST(commands_of_one_channel_are_serial)
+{
+    given();
+    send("{\"id\":2,\"subscribe\":{\"channel\":\"s0\"}}\n{\"id\":3,\"unsubscribe\":{\"channel\":"
+         "\"s0\"}}\n"
+         "{\"id\":4,\"subscribe\":{\"channel\":\"s0\"}}\n{\"id\":5,\"unsubscribe\":{\"channel\":"
+         "\"s0\"}}\n"
+         "{\"id\":6,\"subscribe\":{\"channel\":\"s0\"}}");
+    world_settle(&world);
+    expect("{\"id\":2,\"subscribe\":{");
+    expect("{\"id\":3,\"unsubscribe\":{}}");
+    expect("{\"id\":4,\"subscribe\":{");
+    expect("{\"id\":5,\"unsubscribe\":{}}");
+    expect("{\"id\":6,\"subscribe\":{");
+    world_publish(&world, 0);
+    world_settle(&world);
+    expect("\"push\"");
+    done();
+}
+END_TEST
+
+START_TEST(no_push_after_unsubscribe)
+{
+    given();
+    subscribed("s0");
+    send("{\"id\":3,\"unsubscribe\":{\"channel\":\"s0\"}}");
+    expect("{\"id\":3,\"unsubscribe\":{}}");
+    world_publish(&world, 0);
+    world_settle(&world);
+    expect_nothing();
+    send("{\"id\":4,\"unsubscribe\":{\"channel\":\"s0\"}}");
+    expect("{\"id\":4,\"unsubscribe\":{}}"); /* must never fail */
+    done();
+}
+END_TEST
+
+START_TEST(each_address_once)
+{
+    given();
+    subscribed("s0");
+    send("{\"id\":3,\"subscribe\":{\"channel\":\"s0\"}}");
+    expect("{\"id\":3,\"error\":{\"code\":105");
+    send("{\"id\":4,\"subscribe\":{\"channel\":\"/s0\"}}");
+    expect("{\"id\":4,\"error\":{\"code\":105");
+    done();
+}
+END_TEST
+
+START_TEST(each_client_hears_its_own_string)
+{
+    given();
+    world_connect(&world, 1);
+    subscribed("s0");
+    world_send(&world, 1, "{\"id\":2,\"subscribe\":{\"channel\":\"/s0\"}}");
+    world_settle(&world);
+    expect_from(1, "\"subscribe\"");
+    world_publish(&world, 0);
+    world_settle(&world);
+    expect("{\"push\":{\"channel\":\"s0\",");
+    expect_from(1, "{\"push\":{\"channel\":\"/s0\",");
+    done();
+}
+END_TEST
+
+START_TEST(subscriptions_are_bounded)
+{
+    struct hub_settings settings = world_settings();
+    settings.subscriptions = 2;
+    given_settings(settings);
+    subscribed("s0");
+    subscribed("s1");
+    send("{\"id\":4,\"subscribe\":{\"channel\":\"s2\"}}");
+    expect("{\"id\":4,\"error\":{\"code\":106");
+    send("{\"id\":5,\"unsubscribe\":{\"channel\":\"s0\"}}");
+    expect("\"unsubscribe\":{}");
+    send("{\"id\":6,\"subscribe\":{\"channel\":\"s2\"}}");
+    world_settle(&world);
+    expect("{\"id\":6,\"subscribe\":{");
+    done();
+}
+END_TEST
+
+START_TEST(what_clients_may_not_do)
+{
+    given();
+    static const char *const cases[][2] = {
+        {"{\"id\":2,\"publish\":{\"channel\":\"s0\",\"data\":{}}}", "\"code\":103"},
+        {"{\"id\":3,\"rpc\":{\"method\":\"x\"}}", "\"code\":108"},
+        {"{\"id\":4,\"presence\":{\"channel\":\"s0\"}}", "\"code\":108"},
+        {"{\"id\":5,\"presence_stats\":{\"channel\":\"s0\"}}", "\"code\":108"},
+        {"{\"id\":6,\"history\":{\"channel\":\"s0\"}}", "\"code\":103"},
+        {"{\"id\":7,\"sub_refresh\":{\"channel\":\"s0\",\"token\":\"\"}}", "\"code\":103"},
+        {"{\"id\":8,\"subscribe\":{\"channel\":\"a b\"}}", "\"code\":400"},
+        {"{\"id\":9,\"subscribe\":{\"channel\":\"app/s0\"}}", "\"code\":404"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        send(cases[i][0]);
+        expect(cases[i][1]);
+    }
+    send("{\"send\":{\"data\":{}}}");
+    expect_closed(CLIENT_CLOSE_NOT_AVAILABLE);
+    done();
+}
+END_TEST
+
+START_TEST(pings_want_pongs)
+{
+    given();
+    send("{}"); /* nobody asked */
+    expect_closed(CLIENT_CLOSE_BAD_REQUEST);
+    world_connect(&world, 0);
+    world_advance(&world, 26000);
+    expect("{}");
+    send("{}");
+    world_advance(&world, 26000);
+    expect("{}");
+    world_advance(&world, 10200);
+    expect_closed(CLIENT_CLOSE_NO_PONG);
+    done();
+}
+END_TEST
+
+START_TEST(silence_of_the_broker_is_answered_in_time)
+{
+    given();
+    send("{\"id\":2,\"subscribe\":{\"channel\":\"s0\"}}");
+    send("{\"id\":3,\"unsubscribe\":{\"channel\":\"s0\"}}");
+    world_advance(&world, 3900);
+    expect_nothing();
+    world_advance(&world, 300);
+    expect("{\"id\":2,\"error\":{\"code\":100,\"message\":\"the broker did not answer in "
+           "time\",\"temporary\":true}}");
+    expect("{\"id\":3,\"unsubscribe\":{}}");
+    world_settle(&world); /* the late answer meets nobody */
+    expect_nothing();
+    done();
+}
+END_TEST
+
+START_TEST(without_a_broker_the_error_is_temporary)
+{
+    given();
+    subscribed("s1");
+    world_break_link(&world);
+    send("{\"id\":3,\"subscribe\":{\"channel\":\"s0\"}}");
+    expect("{\"id\":3,\"error\":{\"code\":100");
+    world_publish(&world, 1);
+    world_mend_link(&world);
+    world_settle(&world);
+    expect("\"pub\"");
+    done();
+}
+END_TEST
+
+START_TEST(a_slow_reader_is_closed_and_others_are_not)
+{
+    struct hub_settings settings = world_settings();
+    settings.queue_bytes = 400;
+    given_settings(settings);
+    world_connect(&world, 1);
+    subscribed("s0");
+    world_send(&world, 1, "{\"id\":2,\"subscribe\":{\"channel\":\"s0\"}}");
+    world_settle(&world);
+    expect_from(1, "\"subscribe\"");
+    /* Client 0 asks for more in one turn than its queue holds. */
+    char commands[2048] = "";
+    for (int i = 0; i < 20; i++)
+        snprintf(commands + strlen(commands), sizeof commands - strlen(commands),
+                 "{\"id\":%d,\"presence\":{\"channel\":\"s0\"}}%s", 10 + i, i < 19 ? "\n" : "");
+    send(commands);
+    expect_closed(CLIENT_CLOSE_SLOW);
+    expect_nothing(); /* what was queued is not worth sending */
+    world_publish(&world, 0);
+    world_settle(&world);
+    expect_from(1, "\"pub\"");
+    ck_assert(!world.clients[1].has_been_closed);
+    done();
+}
+END_TEST
+
+START_TEST(an_address_is_left_after_a_while)
+{
+    given();
+    subscribed("s0");
+    ck_assert(world.streams[0].has_interest);
+    world_disconnect(&world, 0);
+    world_advance(&world, 9000);
+    world_settle(&world);
+    ck_assert(world.streams[0].has_interest);
+    world_advance(&world, 1200);
+    world_settle(&world);
+    ck_assert(!world.streams[0].has_interest);
+    done();
+}
+END_TEST
+
+START_TEST(few_addresses_linger_at_once)
+{
+    struct hub_settings settings = world_settings();
+    settings.linger_addresses = 1;
+    given_settings(settings);
+    subscribed("s0");
+    subscribed("s1");
+    subscribed("s2");
+    world_disconnect(&world, 0);
+    world_settle(&world);
+    ck_assert_int_eq(world.streams[0].has_interest + world.streams[1].has_interest +
+                         world.streams[2].has_interest,
+                     1);
+    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->linger_cut_total, 2);
+    done();
+}
+END_TEST
+
+START_TEST(a_lost_epoch_is_told_before_anything_else)
+{
+    given();
+    subscribed("s0");
+    world_publish(&world, 0);
+    world_settle(&world);
+    expect("\"offset\":1");
+    world_forget(&world, 0);
+    world_publish(&world, 0);
+    world_settle(&world);
+    expect_nothing();
+    world_advance(&world, 100);
+    expect("{\"push\":{\"channel\":\"s0\",\"unsubscribe\":{\"code\":2500,\"reason\":\"insufficient "
+           "state\"}}}");
+    world_publish(&world, 0);
+    world_settle(&world);
+    expect_nothing();
+    done();
+}
+END_TEST
+
+START_TEST(a_late_fence_is_sent_again)
+{
+    given();
+    send("{\"id\":2,\"subscribe\":{\"channel\":\"s0\"}}");
+    while (world.topics.count) { /* the broker's end was not there yet: all topics are lost */
+        world_move_topic(&world);
+    }
+    while (world.publications.count) {
+        struct buffer *lost = &world.publications.items[--world.publications.count];
+        buffer_free(lost);
+    }
+    world_advance(&world, 1100);
+    world_settle(&world);
+    expect("{\"id\":2,\"subscribe\":{");
+    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->fences_late_total, 1);
+    done();
+}
+END_TEST
+
+START_TEST(recoveries_come_one_after_the_other)
+{
+    given();
+    for (int i = 0; i < 3; i++) {
+        world_publish(&world, 0);
+        world_publish(&world, 1);
+    }
+    send("{\"id\":2,\"subscribe\":{\"channel\":\"s0\",\"recover\":true,\"epoch\":"
+         "\"0000000000000001\",\"offset\":1}}\n"
+         "{\"id\":3,\"subscribe\":{\"channel\":\"s1\",\"recover\":true,\"epoch\":"
+         "\"0000000000000002\",\"offset\":2}}");
+    while (world_move_topic(&world) || world_move_publication(&world))
+        continue;
+    ck_assert_uint_eq(world.questions.count, 1);
+    world_move_question(&world);
+    ck_assert_uint_eq(world.questions.count, 0); /* the second waits for the first */
+    world_settle(&world);
+    expect("\"recovered\":true");
+    expect("\"recovered\":true");
+    done();
+}
+END_TEST
+
+START_TEST(ready_needs_link_and_canary)
+{
+    given();
+    ck_assert(!hub_is_ready(world.hub, world.now_ms));
+    world_canary(&world);
+    world_settle(&world);
+    ck_assert(hub_is_ready(world.hub, world.now_ms));
+    ck_assert(!hub_is_ready(world.hub, world.now_ms + 6000));
+    world_break_link(&world);
+    ck_assert(!hub_is_ready(world.hub, world.now_ms));
+    done();
+}
+END_TEST
+
+START_TEST(commands_in_flight_are_bounded)
+{
+    struct hub_settings settings = world_settings();
+    settings.pending_commands = 3;
+    given_settings(settings);
+    send("{\"id\":2,\"subscribe\":{\"channel\":\"s0\"}}\n{\"id\":3,\"unsubscribe\":{\"channel\":"
+         "\"s0\"}}\n"
+         "{\"id\":4,\"subscribe\":{\"channel\":\"s0\"}}\n{\"id\":5,\"unsubscribe\":{\"channel\":"
+         "\"s0\"}}");
+    expect_closed(CLIENT_CLOSE_TOO_MANY_REQUESTS);
+    done();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("hub");
+    TCase *rules = tcase_create("rules");
+    tcase_add_test(rules, connect_comes_first);
+    tcase_add_test(rules, connect_comes_once);
+    tcase_add_test(rules, connect_comes_in_time);
+    tcase_add_test(rules, a_token_without_a_key_fails_closed);
+    tcase_add_test(rules, anonymous_can_be_refused);
+    tcase_add_test(rules, the_reply_comes_before_any_push);
+    tcase_add_test(rules, commands_of_one_channel_are_serial);
+    tcase_add_test(rules, no_push_after_unsubscribe);
+    tcase_add_test(rules, each_address_once);
+    tcase_add_test(rules, each_client_hears_its_own_string);
+    tcase_add_test(rules, subscriptions_are_bounded);
+    tcase_add_test(rules, what_clients_may_not_do);
+    tcase_add_test(rules, pings_want_pongs);
+    tcase_add_test(rules, silence_of_the_broker_is_answered_in_time);
+    tcase_add_test(rules, without_a_broker_the_error_is_temporary);
+    tcase_add_test(rules, a_slow_reader_is_closed_and_others_are_not);
+    tcase_add_test(rules, an_address_is_left_after_a_while);
+    tcase_add_test(rules, few_addresses_linger_at_once);
+    tcase_add_test(rules, a_lost_epoch_is_told_before_anything_else);
+    tcase_add_test(rules, a_late_fence_is_sent_again);
+    tcase_add_test(rules, recoveries_come_one_after_the_other);
+    tcase_add_test(rules, ready_needs_link_and_canary);
+    tcase_add_test(rules, commands_in_flight_are_bounded);
+    suite_add_tcase(suite, rules);
+    return unit_run(suite);
+}

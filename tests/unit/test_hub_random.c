@@ -1,0 +1,325 @@
+#include <stdio.h>
+
+#include "hub_world.h"
+#include "proto/backend_codec.h"
+#include "proto/json_doc.h"
+#include "unit.h"
+
+/* Random histories of one gateway: clients come, go, subscribe and recover while publications are
+ * made, lost and delayed and streams are forgotten. A model of each client checks every word it
+ * hears:
+ *   - publications come in order, without a hole and without a double, from the position that the
+ *     subscribe reply gave;
+ *   - nothing comes for a channel that is not subscribed;
+ *   - a position changes only by a publication or by a reply that says so;
+ *   - when all is quiet everybody has everything. */
+
+#define STEPS 3000
+
+enum subscribed { OFF, ASKED, ON, LEAVING };
+
+struct place {
+    enum subscribed state;
+    bool knows; /* a position from an earlier subscription */
+    uint64_t epoch, offset;
+    bool recovers;
+};
+
+static struct world world;
+static struct place places[WORLD_CLIENTS][WORLD_STREAMS];
+static uint64_t heard, recovered, not_recovered, told, gaps;
+
+/* A small generator of our own: the same seed gives the same history everywhere. */
+static uint64_t random_state;
+
+static uint32_t roll(uint32_t sides)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(random_state >> 33) % sides;
+}
+
+static size_t stream_named(struct span channel)
+{
+    for (size_t i = 0; i < WORLD_STREAMS; i++)
+        if (span_is(channel, world_channel(i)))
+            return i;
+    ck_abort_msg("a channel that nobody asked for");
+}
+
+static uint64_t member_int(const struct json_value *object, const char *name)
+{
+    const struct json_value *value = json_member(object, name);
+    return value ? (uint64_t)json_int_of(value) : 0;
+}
+
+static bool member_true(const struct json_value *object, const char *name)
+{
+    const struct json_value *value = json_member(object, name);
+    return value && json_bool_of(value);
+}
+
+static void hear_publication(struct place *place, const struct json_value *publication)
+{
+    const struct json_value *data = json_member(publication, "data");
+    ck_assert_uint_eq(member_int(publication, "offset"), place->offset + 1);
+    ck_assert_uint_eq(member_int(data, "n"), place->offset + 1);
+    ck_assert_uint_eq(member_int(data, "e"), place->epoch);
+    place->offset++;
+    heard++;
+}
+
+static void hear_subscribed(struct place *place, const struct json_value *result)
+{
+    uint64_t epoch;
+    ck_assert_int_eq(place->state, ASKED);
+    ck_assert(epoch_parse(json_string_of(json_member(result, "epoch")), &epoch));
+    ck_assert_int_eq(member_true(result, "was_recovering"), place->recovers);
+    if (member_true(result, "recovered")) {
+        ck_assert(place->recovers);
+        ck_assert_uint_eq(epoch, place->epoch);
+        ck_assert_uint_eq(member_int(result, "offset"), place->offset);
+        recovered++;
+    } else {
+        ck_assert_ptr_null(json_member(result, "publications"));
+        place->epoch = epoch;
+        place->offset = member_int(result, "offset");
+        not_recovered += place->recovers;
+    }
+    const struct json_value *publications = json_member(result, "publications");
+    if (publications)
+        for (size_t i = 0; json_at(publications, i); i++)
+            hear_publication(place, json_at(publications, i));
+    place->state = ON;
+    place->knows = true;
+}
+
+static void subscribe(size_t client, size_t stream)
+{
+    struct place *place = &places[client][stream];
+    char epoch[EPOCH_TEXT_BYTES];
+    epoch_write(epoch, place->epoch);
+    place->state = ASKED;
+    place->recovers = place->knows && roll(8) != 0;
+    /* The id names the stream, so that the reply does. */
+    long long id = (long long)(world.clients[client].commands += WORLD_STREAMS) / WORLD_STREAMS *
+                       WORLD_STREAMS +
+                   (long long)stream;
+    world.clients[client].commands = id;
+    if (place->recovers)
+        world_send(
+            &world, client,
+            "{\"id\":%lld,\"subscribe\":{\"channel\":\"%s\",\"recover\":true,\"epoch\":\"%.16s\","
+            "\"offset\":%llu}}",
+            id, world_channel(stream), epoch, (unsigned long long)place->offset);
+    else
+        world_send(&world, client, "{\"id\":%lld,\"subscribe\":{\"channel\":\"%s\"}}", id,
+                   world_channel(stream));
+}
+
+static void unsubscribe(size_t client, size_t stream)
+{
+    long long id = (long long)(world.clients[client].commands += WORLD_STREAMS) / WORLD_STREAMS *
+                       WORLD_STREAMS +
+                   (long long)stream;
+    world.clients[client].commands = id;
+    places[client][stream].state = LEAVING;
+    world_send(&world, client, "{\"id\":%lld,\"unsubscribe\":{\"channel\":\"%s\"}}", id,
+               world_channel(stream));
+}
+
+static void hear_push(size_t client, const struct json_value *push)
+{
+    size_t stream = stream_named(json_string_of(json_member(push, "channel")));
+    struct place *place = &places[client][stream];
+    const struct json_value *publication = json_member(push, "pub");
+    if (publication) {
+        ck_assert(place->state == ON || place->state == LEAVING);
+        hear_publication(place, publication);
+        return;
+    }
+    ck_assert_uint_eq(member_int(json_member(push, "unsubscribe"), "code"), 2500);
+    told++;
+    if (place->state != ON)
+        return;
+    place->state = OFF;
+    subscribe(client, stream); /* as the SDK does: at once, with its position */
+}
+
+static void hear(size_t client, char *text)
+{
+    struct buffer why = {0};
+    json_doc_t *doc = json_doc_parse(span_text(text), 16, &why);
+    ck_assert_msg(doc != NULL, "%s", text);
+    const struct json_value *root = json_doc_root(doc);
+    struct place *place = &places[client][member_int(root, "id") % WORLD_STREAMS];
+    if (json_member(root, "push")) {
+        hear_push(client, json_member(root, "push"));
+    } else if (json_member(root, "subscribe")) {
+        hear_subscribed(place, json_member(root, "subscribe"));
+    } else if (json_member(root, "unsubscribe")) {
+        ck_assert_int_eq(place->state, LEAVING);
+        place->state = OFF;
+    } else if (json_member(root, "error")) {
+        ck_assert_int_eq(place->state, ASKED);
+        ck_assert(member_true(json_member(root, "error"), "temporary"));
+        place->state = OFF;
+    }
+    json_doc_destroy(&doc);
+    buffer_free(&why);
+    free(text);
+}
+
+static void listen_to_all(void)
+{
+    for (size_t client = 0; client < WORLD_CLIENTS; client++)
+        for (char *text; (text = world_next(&world, client));)
+            hear(client, text);
+}
+
+static void reconnect(size_t client)
+{
+    world_disconnect(&world, client);
+    world_connect(&world, client);
+    for (size_t stream = 0; stream < WORLD_STREAMS; stream++)
+        if (places[client][stream].state != OFF) {
+            places[client][stream].state = OFF;
+            subscribe(client, stream);
+        }
+}
+
+static void client_step(size_t client, size_t stream)
+{
+    if (roll(40) == 0)
+        reconnect(client);
+    else if (places[client][stream].state == OFF)
+        subscribe(client, stream);
+    else if (places[client][stream].state == ON && roll(6) == 0)
+        unsubscribe(client, stream);
+}
+
+static void step(bool with_faults)
+{
+    size_t stream = roll(WORLD_STREAMS);
+    switch (roll(16)) {
+    case 0:
+    case 1:
+        client_step(roll(WORLD_CLIENTS), stream);
+        break;
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+        if (with_faults)
+            world.lose_next = roll(12) == 0;
+        world_publish(&world, stream);
+        break;
+    case 6:
+        for (uint32_t burst = roll(20); burst > 0 && roll(4) == 0; burst--)
+            world_publish(&world, stream);
+        break;
+    case 7:
+    case 8:
+        world_move_topic(&world);
+        break;
+    case 9:
+    case 10:
+        world.refuse_next = with_faults && roll(8) == 0;
+        world_move_question(&world);
+        break;
+    case 11:
+    case 12:
+        world_move_answer(&world);
+        break;
+    case 13:
+        if (with_faults && roll(20) == 0)
+            world_forget(&world, stream);
+        else if (with_faults && roll(60) == 0) {
+            world_break_link(&world);
+            world_mend_link(&world);
+        } else if (with_faults && roll(40) == 0) {
+            hub_publications_lost(world.hub, world.now_ms);
+        }
+        break;
+    case 14:
+        world_digest(&world);
+        world_canary(&world);
+        break;
+    default:
+        world_advance(&world, roll(30));
+    }
+    for (uint32_t moves = roll(3); moves > 0; moves--)
+        world_move_publication(&world);
+    listen_to_all();
+}
+
+/* Nothing is lost any more; what is still missing must come by itself. */
+static void come_to_rest(void)
+{
+    world.refuse_next = false;
+    for (int round = 0; round < 30; round++) {
+        world_settle(&world);
+        listen_to_all();
+        world_digest(&world);
+        world_canary(&world);
+        world_advance(&world, 500);
+        for (size_t client = 0; client < WORLD_CLIENTS; client++)
+            for (size_t stream = 0; stream < WORLD_STREAMS; stream++)
+                if (places[client][stream].state == OFF)
+                    subscribe(client, stream);
+    }
+}
+
+static void history(uint64_t seed, bool with_faults)
+{
+    random_state = seed * 0x9e3779b97f4a7c15u + 1;
+    memset(places, 0, sizeof places);
+    struct hub_settings settings = world_settings();
+    world_open(&world, &settings);
+    for (size_t client = 0; client < WORLD_CLIENTS; client++)
+        world_connect(&world, client);
+    for (int i = 0; i < STEPS; i++)
+        step(with_faults);
+    come_to_rest();
+    for (size_t client = 0; client < WORLD_CLIENTS; client++)
+        for (size_t stream = 0; stream < WORLD_STREAMS; stream++) {
+            const struct place *place = &places[client][stream];
+            ck_assert_int_eq(place->state, ON);
+            ck_assert_uint_eq(place->epoch, world.streams[stream].epoch);
+            ck_assert_uint_eq(place->offset, world.streams[stream].position);
+        }
+    gaps = hub_metrics(world.hub, world.now_ms)->gaps_total;
+    world_close(&world);
+}
+
+START_TEST(joins_are_exact_whatever_the_order)
+{
+    heard = recovered = 0;
+    history((uint64_t)_i + 1, false);
+    ck_assert_uint_gt(heard, 100);
+    ck_assert_uint_gt(recovered, 10);
+    ck_assert_uint_eq(told, 0);
+    ck_assert_uint_eq(gaps, 0); /* the fence lets none come up */
+}
+END_TEST
+
+START_TEST(what_is_lost_on_the_way_is_repaired_or_told)
+{
+    heard = recovered = told = not_recovered = 0;
+    history((uint64_t)_i + 1000, true);
+    ck_assert_uint_gt(heard, 100);
+    ck_assert_uint_gt(gaps, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("hub_random");
+    TCase *join = tcase_create("histories");
+    tcase_set_timeout(join, 120);
+    tcase_add_loop_test(join, joins_are_exact_whatever_the_order, 0, 40);
+    tcase_add_loop_test(join, what_is_lost_on_the_way_is_repaired_or_told, 0, 40);
+    suite_add_tcase(suite, join);
+    return unit_run(suite);
+}

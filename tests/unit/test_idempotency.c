@@ -1,0 +1,154 @@
+#include <string.h>
+
+#include "broker/idempotency.h"
+#include "unit.h"
+
+#define MEMORY_MS 1000
+
+static idempotency_t *keys;
+static struct idempotency_entry *entry;
+
+static void setup(void)
+{
+    keys = idempotency_new(MEMORY_MS, 3);
+    ck_assert_ptr_nonnull(keys);
+}
+
+static void teardown(void)
+{
+    idempotency_destroy(&keys);
+    ck_assert_ptr_null(keys);
+}
+
+static enum idempotency_claim claim(const char *address, const char *key, const char *body,
+                                    uint64_t ticket, int64_t now_ms)
+{
+    return idempotency_claim(keys, span_text(address), span_text(key), span_text(body), ticket,
+                             now_ms, &entry);
+}
+
+static void confirmed(const char *key, uint64_t offset, int64_t now_ms)
+{
+    ck_assert_int_eq(claim("a", key, "body", 1, now_ms), IDEMPOTENCY_NEW);
+    idempotency_confirm(keys, entry, 7, offset, now_ms);
+}
+
+START_TEST(a_key_is_claimed_once)
+{
+    ck_assert_int_eq(claim("a", "k", "body", 42, 0), IDEMPOTENCY_NEW);
+    ck_assert_int_eq(claim("a", "k", "body", 43, 0), IDEMPOTENCY_PENDING);
+    ck_assert_uint_eq(entry->ticket, 42);
+    idempotency_confirm(keys, entry, 7, 9, 0);
+    ck_assert_int_eq(claim("a", "k", "body", 44, 0), IDEMPOTENCY_DONE);
+    ck_assert_uint_eq(entry->epoch, 7);
+    ck_assert_uint_eq(entry->offset, 9);
+    ck_assert_uint_eq(idempotency_count(keys), 1);
+}
+END_TEST
+
+START_TEST(another_publication_with_the_same_key_is_told_apart)
+{
+    ck_assert_int_eq(claim("a", "k", "body", 1, 0), IDEMPOTENCY_NEW);
+    ck_assert_int_eq(claim("a", "k", "Body", 1, 0), IDEMPOTENCY_OTHER);
+    idempotency_confirm(keys, entry, 7, 9, 0);
+    ck_assert_int_eq(claim("a", "k", "", 1, 0), IDEMPOTENCY_OTHER);
+}
+END_TEST
+
+START_TEST(a_key_belongs_to_one_address)
+{
+    confirmed("k", 1, 0);
+    ck_assert_int_eq(claim("b", "k", "body", 1, 0), IDEMPOTENCY_NEW);
+    ck_assert_int_eq(claim("a", "K", "body", 1, 0), IDEMPOTENCY_NEW);
+}
+END_TEST
+
+START_TEST(a_forgotten_claim_can_be_made_again)
+{
+    claim("a", "k", "body", 1, 0);
+    idempotency_forget(keys, entry);
+    ck_assert_uint_eq(idempotency_count(keys), 0);
+    ck_assert_int_eq(claim("a", "k", "other", 2, 0), IDEMPOTENCY_NEW);
+}
+END_TEST
+
+START_TEST(a_confirmed_key_is_remembered_for_its_time)
+{
+    confirmed("k", 1, 100);
+    ck_assert_int_eq(claim("a", "k", "body", 1, 100 + MEMORY_MS - 1), IDEMPOTENCY_DONE);
+    ck_assert_int_eq(claim("a", "k", "body", 1, 100 + MEMORY_MS), IDEMPOTENCY_NEW);
+}
+END_TEST
+
+START_TEST(the_time_counts_from_the_commit)
+{
+    claim("a", "k", "body", 1, 0);
+    ck_assert_int_eq(claim("a", "k", "body", 1, 10 * MEMORY_MS), IDEMPOTENCY_PENDING);
+    idempotency_confirm(keys, entry, 7, 1, 10 * MEMORY_MS);
+    ck_assert_int_eq(claim("a", "k", "body", 1, 11 * MEMORY_MS - 1), IDEMPOTENCY_DONE);
+}
+END_TEST
+
+START_TEST(there_are_no_more_keys_than_allowed)
+{
+    confirmed("1", 1, 0);
+    confirmed("2", 2, 100);
+    claim("a", "3", "body", 1, 100);
+    ck_assert_int_eq(claim("a", "4", "body", 1, 100), IDEMPOTENCY_FULL);
+    ck_assert_int_eq(claim("a", "1", "body", 1, 100), IDEMPOTENCY_DONE);
+    ck_assert_int_eq(claim("a", "4", "body", 1, MEMORY_MS), IDEMPOTENCY_NEW);
+    ck_assert_int_eq(claim("a", "5", "body", 1, MEMORY_MS), IDEMPOTENCY_FULL);
+}
+END_TEST
+
+/* More keys may be over than one claim frees. */
+START_TEST(an_old_key_does_not_count_even_if_nobody_freed_it)
+{
+    idempotency_destroy(&keys);
+    keys = idempotency_new(MEMORY_MS, 100);
+    char key[] = "00";
+    for (int i = 0; i < 100; i++) {
+        key[0] = (char)('0' + i / 10);
+        key[1] = (char)('0' + i % 10);
+        confirmed(key, 1, i);
+    }
+    ck_assert_int_eq(claim("a", "98", "body", 1, 98 + MEMORY_MS), IDEMPOTENCY_NEW);
+    ck_assert_int_eq(claim("a", "99", "body", 1, 98 + MEMORY_MS), IDEMPOTENCY_DONE);
+    ck_assert_uint_eq(idempotency_count(keys), 2);
+}
+END_TEST
+
+START_TEST(old_keys_are_freed_within_the_budget)
+{
+    confirmed("1", 1, 0);
+    confirmed("2", 1, 0);
+    confirmed("3", 1, 5);
+    idempotency_expire(keys, MEMORY_MS, 1);
+    ck_assert_uint_eq(idempotency_count(keys), 2);
+    idempotency_expire(keys, MEMORY_MS, 10);
+    ck_assert_uint_eq(idempotency_count(keys), 1);
+    idempotency_expire(keys, MEMORY_MS + 5, 10);
+    ck_assert_uint_eq(idempotency_count(keys), 0);
+    confirmed("4", 1, MEMORY_MS); /* the list works after it was empty */
+    idempotency_expire(keys, 2 * MEMORY_MS, 10);
+    ck_assert_uint_eq(idempotency_count(keys), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("idempotency");
+    TCase *tests = tcase_create("idempotency");
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, a_key_is_claimed_once);
+    tcase_add_test(tests, another_publication_with_the_same_key_is_told_apart);
+    tcase_add_test(tests, a_key_belongs_to_one_address);
+    tcase_add_test(tests, a_forgotten_claim_can_be_made_again);
+    tcase_add_test(tests, a_confirmed_key_is_remembered_for_its_time);
+    tcase_add_test(tests, the_time_counts_from_the_commit);
+    tcase_add_test(tests, there_are_no_more_keys_than_allowed);
+    tcase_add_test(tests, an_old_key_does_not_count_even_if_nobody_freed_it);
+    tcase_add_test(tests, old_keys_are_freed_within_the_budget);
+    suite_add_tcase(suite, tests);
+    return unit_run(suite);
+}

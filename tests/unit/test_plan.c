@@ -1,0 +1,107 @@
+#include <stdio.h>
+#include <unistd.h>
+
+#include "broker/plan.h"
+#include "unit.h"
+
+static options_t *options;
+static struct plan plan;
+
+/* Settings come from files only; this one is gone again before it is used. */
+static void load(const char *text)
+{
+    char path[] = "/tmp/test_plan_XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    FILE *file = fdopen(fd, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+    struct buffer why = {0};
+    char *none[] = {NULL};
+    options = options_load(path, none, &why);
+    unlink(path);
+    ck_assert_msg(options, "%.*s", SPAN_ARG(buffer_span(&why)));
+    buffer_free(&why);
+    ck_assert(plan_make(&plan, options));
+}
+
+static void teardown(void)
+{
+    plan_free(&plan);
+    options_destroy(&options);
+}
+
+static void expect_backends(size_t index, const char *address, const char *site, const char *apps,
+                            const char *may)
+{
+    ck_assert_str_eq(plan.backends[index].address, address);
+    ck_assert_str_eq(plan.principals[index].site, site);
+    ck_assert_str_eq(plan.principals[index].apps, apps);
+    ck_assert_str_eq(plan.principals[index].may, may);
+}
+
+START_TEST(without_settings_there_is_one_endpoint_with_all_rights)
+{
+    load("");
+    ck_assert_uint_eq(plan.backend_count, 1);
+    expect_backends(0, "tcp://127.0.0.1:7402", "default", "", "publish history preview");
+    ck_assert_str_eq(plan.backends[0].setting, "broker.backends");
+    ck_assert_uint_eq(plan.channel_count, 0);
+}
+END_TEST
+
+START_TEST(each_section_is_an_endpoint_with_its_principal)
+{
+    load("[node]\nsite = home\n"
+         "[backends \"a\"]\nbind = ipc:///tmp/a/a.sock\nsite = acme\napps = x y\nmay = publish\n"
+         "[backends \"b\"]\nbind = ipc:///tmp/b/b.sock\n");
+    ck_assert_uint_eq(plan.backend_count, 3);
+    expect_backends(0, "tcp://127.0.0.1:7402", "home", "", "publish history preview");
+    expect_backends(1, "ipc:///tmp/a/a.sock", "acme", "x y", "publish");
+    expect_backends(2, "ipc:///tmp/b/b.sock", "home", "", "publish history");
+    ck_assert_ptr_nonnull(plan.where[1]);
+}
+END_TEST
+
+START_TEST(the_default_endpoint_can_be_left_out)
+{
+    load("[broker]\nbackends =\n[backends \"a\"]\nbind = ipc:///tmp/a/a.sock\n");
+    ck_assert_uint_eq(plan.backend_count, 1);
+    expect_backends(0, "ipc:///tmp/a/a.sock", "default", "", "publish history");
+}
+END_TEST
+
+START_TEST(streams_get_their_limits)
+{
+    load("[streams]\nmessages = 7\nbytes = 1000\nseconds = 5\nheader_seconds = 9\nheaders = 11\n"
+         "total_bytes = 5000\n"
+         "[channel \"acme/chat\"]\nmessages = 3\nclient_history = no\n");
+    struct streams_settings settings = plan_streams(&plan, options);
+    ck_assert_uint_eq(settings.rule.limits.messages, 7);
+    ck_assert_uint_eq(settings.rule.limits.bytes, 1000);
+    ck_assert_int_eq(settings.rule.limits.age_ms, 5000);
+    ck_assert(settings.rule.client_history);
+    ck_assert_int_eq(settings.header_ms, 9000);
+    ck_assert_uint_eq(settings.headers, 11);
+    ck_assert_uint_eq(settings.total_bytes, 5000);
+    ck_assert_uint_eq(settings.channel_count, 1);
+    ck_assert_str_eq(settings.channels[0].label, "acme/chat");
+    ck_assert_uint_eq(settings.channels[0].rule.limits.messages, 3);
+    ck_assert_uint_eq(settings.channels[0].rule.limits.bytes, 1000);
+    ck_assert(!settings.channels[0].rule.client_history);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("plan");
+    TCase *tests = tcase_create("plan");
+    tcase_add_checked_fixture(tests, NULL, teardown);
+    tcase_add_test(tests, without_settings_there_is_one_endpoint_with_all_rights);
+    tcase_add_test(tests, each_section_is_an_endpoint_with_its_principal);
+    tcase_add_test(tests, the_default_endpoint_can_be_left_out);
+    tcase_add_test(tests, streams_get_their_limits);
+    suite_add_tcase(suite, tests);
+    return unit_run(suite);
+}
