@@ -46,6 +46,10 @@ bool outbox_pool_grow(outbox_pool_t *self)
 size_t outbox_peek(const outbox_t *self, payload_t **out, size_t max, size_t max_bytes)
 {
     size_t count = 0, bytes = 0;
+    if (self->front && max > 0) {
+        bytes = self->front->size;
+        out[count++] = self->front;
+    }
     for (const struct outbox_chunk *chunk = self->head; chunk; chunk = chunk->next) {
         for (size_t i = chunk->first; i < chunk->end; i++) {
             bytes += chunk->items[i]->size;
@@ -67,16 +71,24 @@ static void drop_first_chunk(outbox_t *self, outbox_pool_t *pool)
     pool->spare = chunk;
 }
 
+static void drop(outbox_t *self, payload_t *payload)
+{
+    self->bytes -= payload->size;
+    payload_release(&payload);
+}
+
 void outbox_drop(outbox_t *self, outbox_pool_t *pool, size_t count)
 {
+    if (self->front && count > 0) {
+        drop(self, self->front);
+        self->front = NULL;
+        count--;
+    }
     while (count > 0) {
         struct outbox_chunk *chunk = self->head;
         assert(chunk);
-        for (; count > 0 && chunk->first < chunk->end; count--) {
-            payload_t *payload = chunk->items[chunk->first++];
-            self->bytes -= payload->size;
-            payload_release(&payload);
-        }
+        for (; count > 0 && chunk->first < chunk->end; count--)
+            drop(self, chunk->items[chunk->first++]);
         if (chunk->first == chunk->end)
             drop_first_chunk(self, pool);
     }
@@ -84,6 +96,8 @@ void outbox_drop(outbox_t *self, outbox_pool_t *pool, size_t count)
 
 void outbox_clear(outbox_t *self, outbox_pool_t *pool)
 {
+    if (self->front)
+        outbox_drop(self, pool, 1);
     while (self->head)
         outbox_drop(self, pool, (size_t)(self->head->end - self->head->first));
 }

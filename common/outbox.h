@@ -9,10 +9,11 @@
  * bytes.
  *
  * The policy for slow readers: outbox_put refuses what would exceed the limit; the caller then
- * closes the connection (the client resumes by position). Chunks come from a pool shared by
- * all outboxes of a thread, so that putting allocates nothing per subscriber once the pool has
- * grown; an empty outbox owns no memory. The pool keeps what it once had: it is as large as the
- * largest backlog of all outboxes was.
+ * closes the connection (the client resumes by position). The first frame of an empty outbox is
+ * kept in the outbox itself: most connections never wait for a second one, and touch nothing else.
+ * Further ones go to chunks of a pool shared by all outboxes of a thread, so that putting allocates
+ * nothing per subscriber once the pool has grown; an empty outbox owns no memory. The pool keeps
+ * what it once had: it is as large as the largest backlog of all outboxes was.
  */
 #define OUTBOX_CHUNK 6
 
@@ -38,9 +39,15 @@ bool outbox_pool_grow(outbox_pool_t *self);
 
 /* A zeroed outbox is empty. */
 typedef struct outbox {
+    payload_t *front; /* before the chunks; NULL when it was sent and they go on */
     struct outbox_chunk *head, *tail;
     size_t bytes;
 } outbox_t;
+
+static inline bool outbox_is_empty(const outbox_t *self)
+{
+    return !self->front && !self->head;
+}
 
 static inline struct outbox_chunk *outbox_extend(outbox_t *self, outbox_pool_t *pool)
 {
@@ -63,9 +70,14 @@ static inline struct outbox_chunk *outbox_extend(outbox_t *self, outbox_pool_t *
 static inline bool outbox_put(outbox_t *self, outbox_pool_t *pool, payload_t *payload,
                               size_t max_bytes)
 {
-    struct outbox_chunk *tail = self->tail;
     size_t bytes = self->bytes + payload->size;
-    if (bytes > max_bytes && tail)
+    if (outbox_is_empty(self)) {
+        self->front = payload_hold(payload);
+        self->bytes = bytes;
+        return true;
+    }
+    struct outbox_chunk *tail = self->tail;
+    if (bytes > max_bytes)
         return false;
     if (!tail || tail->end == OUTBOX_CHUNK) {
         tail = outbox_extend(self, pool);
@@ -75,11 +87,6 @@ static inline bool outbox_put(outbox_t *self, outbox_pool_t *pool, payload_t *pa
     tail->items[tail->end++] = payload_hold(payload);
     self->bytes = bytes;
     return true;
-}
-
-static inline bool outbox_is_empty(const outbox_t *self)
-{
-    return !self->head;
 }
 
 /* Up to `max` payloads from the front, not removed; borrowed. Stops before max_bytes is exceeded,

@@ -120,7 +120,7 @@ void ws_write(ws_t *self, session_t *session, int64_t now_ms)
 {
     struct connection *connection = session_connection(session);
     __builtin_prefetch(connection);
-    __builtin_prefetch(session_outbox(session)->head);
+    __builtin_prefetch(session_outbox(session)->front);
     self->round[self->round_count++] = connection;
     if (self->round_count == WS_ROUND)
         write_round(self, now_ms);

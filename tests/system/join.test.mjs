@@ -14,30 +14,40 @@ function turns(random, most) {
   })();
 }
 
-// One interleaving: publications before, during and after the subscribe, at random distances.
-async function interleave(client, backend, channel, random) {
-  const published = [];
-  const burst = async (most) => {
-    for (let left = random.below(most + 1); left > 0; left--) {
-      published.push(backend.publish(channel, { seed }));
+// What is published while a client subscribes, besides what comes after it.
+const kinds = {
+  nothing: async () => {},
+  acknowledged: async (publish) => { await publish(); }, // before the subscribe is sent
+  some: async (publish, random) => {
+    for (let left = random.below(5); left > 0; left--) {
+      publish();
       await turns(random, 3);
     }
-  };
-  await burst(2);
-  const subscribing = client.subscribe(channel);
-  if (random.next() < 0.5) {
-    await burst(4);
-  } else { // without a pause for as long as it takes
-    let answered = false;
-    subscribing.then(() => { answered = true; }, () => { answered = true; });
-    while (!answered) {
-      published.push(backend.publish(channel, { seed }));
+  },
+  incessant: async (publish, random, isAnswered) => {
+    while (!isAnswered()) {
+      publish();
       await turns(random, 1);
     }
-  }
+  },
+};
+
+// One interleaving: publications before, during and after the subscribe, at random distances.
+async function interleave(client, backend, channel, kind, random) {
+  const published = [];
+  const publish = () => {
+    published.push(backend.publish(channel, { seed }));
+    return published.at(-1);
+  };
+  if (kind === 'acknowledged') await kinds.acknowledged(publish);
+  else if (kind !== 'nothing') await kinds.some(publish, random);
+  const subscribing = client.subscribe(channel);
+  let answered = false;
+  subscribing.then(() => { answered = true; }, () => { answered = true; });
+  await kinds[kind](publish, random, () => answered);
   const { offset: position = 0, epoch } = await subscribing;
-  await burst(2);
-  published.push(backend.publish(channel, { last: true }));
+  await kinds.some(publish, random);
+  publish();
   const replies = await Promise.all(published);
   const top = Math.max(...replies.map((reply) => reply.offset));
   assert.ok(replies.every((reply) => reply.epoch === epoch), 'one epoch');
@@ -55,13 +65,18 @@ async function interleave(client, backend, channel, random) {
 async function interleavings(cluster, total, channelOf) {
   let done = 0;
   let joinedLater = 0;
+  const kindOf = (number, round, random) => { // the first two rounds: joined at once, joined later
+    if (round < 2) return ['nothing', 'acknowledged'][round];
+    return Object.keys(kinds)[random.below(4)];
+  };
   const worker = async (number) => {
     const random = seeded(`join ${number}`);
     const client = await Client.open(cluster);
     const backend = Backend.open(cluster);
     for (let round = 0; done < total; round++) {
       done++;
-      const position = await interleave(client, backend, channelOf(number, round), random);
+      const position = await interleave(client, backend, channelOf(number, round), kindOf(number, round, random),
+        random);
       if (position > 0) joinedLater++;
     }
   };

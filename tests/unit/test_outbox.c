@@ -107,6 +107,38 @@ START_TEST(one_payload_in_many_outboxes)
 }
 END_TEST
 
+START_TEST(a_single_frame_needs_no_chunk)
+{
+    outbox_t outbox = {0};
+    for (int round = 0; round < 3; round++) {
+        ck_assert(put_new(&outbox, 10, 1000));
+        payload_t *seen[2];
+        ck_assert_uint_eq(outbox_peek(&outbox, seen, 2, 1000), 1);
+        outbox_drop(&outbox, pool, 1);
+        ck_assert(outbox_is_empty(&outbox));
+    }
+    ck_assert_ptr_null(pool->slabs);
+}
+END_TEST
+
+START_TEST(goes_on_behind_a_front_that_was_sent)
+{
+    outbox_t outbox = {0};
+    ck_assert(put_new(&outbox, 1, 1000));
+    ck_assert(put_new(&outbox, 2, 1000));
+    outbox_drop(&outbox, pool, 1);
+    ck_assert(!outbox_is_empty(&outbox));
+    ck_assert(put_new(&outbox, 3, 1000));
+    payload_t *seen[3];
+    ck_assert_uint_eq(outbox_peek(&outbox, seen, 3, 1000), 2);
+    ck_assert_uint_eq(seen[0]->size, 2);
+    ck_assert_uint_eq(seen[1]->size, 3);
+    ck_assert_uint_eq(outbox.bytes, 5);
+    outbox_clear(&outbox, pool);
+    ck_assert(outbox_is_empty(&outbox));
+}
+END_TEST
+
 static size_t spare_chunks(void)
 {
     size_t count = 0;
@@ -119,8 +151,10 @@ START_TEST(the_pool_gets_every_chunk_back)
 {
     outbox_t outbox = {0};
     ck_assert(put_new(&outbox, 1, 1000000));
-    outbox_drop(&outbox, pool, 1);
+    ck_assert(put_new(&outbox, 1, 1000000));
+    outbox_drop(&outbox, pool, 2);
     size_t spare = spare_chunks();
+    ck_assert_uint_gt(spare, 500 / OUTBOX_CHUNK);
     for (int round = 0; round < 100; round++) {
         for (int i = 0; i < 500; i++)
             ck_assert(put_new(&outbox, 1, 1000000));
@@ -144,6 +178,8 @@ int main(void)
     tcase_add_test(tests, an_empty_outbox_takes_any_payload);
     tcase_add_test(tests, peek_stops_before_its_limits);
     tcase_add_test(tests, one_payload_in_many_outboxes);
+    tcase_add_test(tests, a_single_frame_needs_no_chunk);
+    tcase_add_test(tests, goes_on_behind_a_front_that_was_sent);
     tcase_add_test(tests, the_pool_gets_every_chunk_back);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
