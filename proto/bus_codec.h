@@ -46,11 +46,13 @@ enum bus_topic_kind {
 };
 
 enum bus_question_kind {
-    BUS_SUBSCRIBE = 1, /* position; with BUS_QUESTION_RECOVER all missed publications or none */
-    BUS_POSITION = 2,  /* position only */
-    BUS_RANGE = 3,     /* repair: the publications after (epoch, offset), as many as fit; the
-                          flag BUS_REPLY_RECOVERED says that they join on without a hole */
-    BUS_HISTORY = 4    /* up to `limit` publications, from the oldest kept or after `since` */
+    BUS_SUBSCRIBE = 1,     /* position; with BUS_QUESTION_RECOVER all missed publications or none */
+    BUS_POSITION = 2,      /* position only */
+    BUS_RANGE = 3,         /* repair: the publications after (epoch, offset), as many as fit; the
+                              flag BUS_REPLY_RECOVERED says that they join on without a hole */
+    BUS_HISTORY = 4,       /* up to `limit` publications, from the oldest kept or after `since` */
+    BUS_PRESENCE = 5,      /* the clients that are subscribed, on all gateways */
+    BUS_PRESENCE_STATS = 6 /* how many clients and users they are */
 };
 
 #define BUS_QUESTION_RECOVER   0x01 /* SUBSCRIBE */
@@ -59,6 +61,7 @@ enum bus_question_kind {
 #define BUS_QUESTION_REVERSE   0x08 /* HISTORY: newest first */
 
 #define BUS_REPLY_RECOVERED 0x01
+#define BUS_REPLY_SAME      0x02 /* count and publications are those of the reply in front of it */
 
 /* struct bus_hello, bus_welcome, ..., bus_question, bus_reply, ... from the table. */
 #define BUS_U8(name)      uint8_t name;

@@ -109,6 +109,11 @@ void client_write_subscribed(struct buffer *to, uint32_t id,
 void client_write_empty(struct buffer *to, uint32_t id, enum client_method method);
 void client_write_history(struct buffer *to, uint32_t id, struct span publications, uint64_t epoch,
                           uint64_t offset);
+/* One member of `presence`: "ID":{"client":"ID","user":"USER"} */
+void client_write_presence_client(struct buffer *to, struct span client, struct span user);
+/* `clients`: such members joined by ','. */
+void client_write_presence(struct buffer *to, uint32_t id, struct span clients);
+void client_write_presence_stats(struct buffer *to, uint32_t id, uint32_t clients, uint32_t users);
 /* `text` NULL: the code's own. */
 void client_write_error(struct buffer *to, uint32_t id, enum client_error code, const char *text);
 void client_write_unsubscribe(struct buffer *to, struct span channel, enum client_unsubscribe code);

@@ -99,6 +99,36 @@ void client_write_history(struct buffer *to, uint32_t id, struct span publicatio
     end_reply(to);
 }
 
+void client_write_presence_client(struct buffer *to, struct span client, struct span user)
+{
+    put_string(to, client);
+    buffer_put_text(to, ":{\"client\":");
+    put_string(to, client);
+    buffer_put_text(to, ",\"user\":");
+    put_string(to, user);
+    buffer_put_byte(to, '}');
+}
+
+/* The inner object must be there even when it is empty. */
+void client_write_presence(struct buffer *to, uint32_t id, struct span clients)
+{
+    begin_reply(to, id, "presence");
+    buffer_put_text(to, "\"presence\":{");
+    buffer_put_span(to, clients);
+    buffer_put_byte(to, '}');
+    end_reply(to);
+}
+
+void client_write_presence_stats(struct buffer *to, uint32_t id, uint32_t clients, uint32_t users)
+{
+    begin_reply(to, id, "presence_stats");
+    buffer_put_text(to, "\"num_clients\":");
+    buffer_put_u64_text(to, clients);
+    buffer_put_text(to, ",\"num_users\":");
+    buffer_put_u64_text(to, users);
+    end_reply(to);
+}
+
 void client_write_error(struct buffer *to, uint32_t id, enum client_error code, const char *text)
 {
     begin_reply(to, id, "error");

@@ -26,5 +26,7 @@
 
 #define LIMIT_RECOVERY_MESSAGES 300
 #define LIMIT_RECOVERY_BYTES    524288
-#define LIMIT_ASK_ITEMS         512 /* questions in one bus frame */
+#define LIMIT_PRESENCE_BYTES    524288 /* of the clients that one presence answer lists */
+#define LIMIT_PRESENCE_USERS    120000 /* that one frame of hashes tells apart */
+#define LIMIT_ASK_ITEMS         512    /* questions in one bus frame */
 #define LIMIT_BUS_FRAME_BYTES   1048576

@@ -425,6 +425,21 @@ START_TEST(the_history_reply_has_everything_always)
 }
 END_TEST
 
+START_TEST(the_presence_replies_have_everything_always)
+{
+    client_write_presence(&out, 3, span_of(NULL, 0));
+    expect_written("{\"id\":3,\"presence\":{\"presence\":{}}}");
+    struct buffer member = {0};
+    client_write_presence_client(&member, span_text("c-1"), span_text("say \"u\""));
+    client_write_presence(&out, 4, buffer_span(&member));
+    buffer_free(&member);
+    expect_written("{\"id\":4,\"presence\":{\"presence\":{\"c-1\":{\"client\":\"c-1\",\"user\":"
+                   "\"say \\\"u\\\"\"}}}}");
+    client_write_presence_stats(&out, 5, 0, 0);
+    expect_written("{\"id\":5,\"presence_stats\":{\"num_clients\":0,\"num_users\":0}}");
+}
+END_TEST
+
 START_TEST(errors)
 {
     client_write_error(&out, 9, CLIENT_ERROR_INTERNAL, NULL);
@@ -547,6 +562,7 @@ static TCase *replies(void)
     tcase_add_test(tests, the_subscribe_reply);
     tcase_add_test(tests, empty_results_are_objects);
     tcase_add_test(tests, the_history_reply_has_everything_always);
+    tcase_add_test(tests, the_presence_replies_have_everything_always);
     tcase_add_test(tests, errors);
     tcase_add_test(tests, the_unsubscribe_push);
     tcase_add_test(tests, the_publication_push_has_the_announced_size);
