@@ -300,6 +300,7 @@ static int start_core(struct broker *self)
         .node = options->node.name,
         .sites = self->sites,
         .streams = plan_streams(&self->plan, options),
+        .presence = plan_presence(options),
         .payload_bytes = options->broker.payload_bytes,
         .unanswered_requests = (uint32_t)options->broker.unanswered_requests,
         .idempotency_ms = (int64_t)options->streams.idempotency_seconds * 1000,

@@ -28,10 +28,11 @@ core_t *core_new(const struct core_settings *settings, int64_t now_ms)
     self->streams = streams_new(&settings->streams, now_ms);
     self->idempotency = idempotency_new(settings->idempotency_ms, settings->idempotency_keys);
     self->parties = parties_new();
+    self->presence = presence_new(&settings->presence, now_ms);
     self->reader = wire_reader_new();
     self->id_reader = wire_reader_new();
-    if (!self->node || !self->streams || !self->idempotency || !self->parties || !self->reader ||
-        !self->id_reader)
+    if (!self->node || !self->streams || !self->idempotency || !self->parties || !self->presence ||
+        !self->reader || !self->id_reader)
         core_destroy(&self);
     return self;
 }
@@ -50,6 +51,7 @@ void core_destroy(core_t **self_p)
     buffer_free(&self->publications);
     wire_reader_destroy(&self->id_reader);
     wire_reader_destroy(&self->reader);
+    presence_destroy(&self->presence);
     parties_destroy(&self->parties);
     idempotency_destroy(&self->idempotency);
     streams_destroy(&self->streams);
@@ -180,6 +182,7 @@ void core_tick(core_t *self, int64_t now_ms)
     if (is_due(&self->tick_ms, TICK_MS, now_ms)) {
         streams_tick(self->streams, now_ms, TICK_BUDGET);
         idempotency_expire(self->idempotency, now_ms, TICK_BUDGET);
+        core_presence_tick(self, now_ms);
     }
     if (is_due(&self->second_ms, SECOND_MS, now_ms))
         run_second(self, now_ms);
@@ -213,4 +216,5 @@ void core_measure(const core_t *self)
     metrics->headers_cut_total = streams_headers_cut(self->streams);
     metrics->idempotency_keys = idempotency_count(self->idempotency);
     metrics->questions_waiting = self->asks;
+    core_presence_measure(self);
 }

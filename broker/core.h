@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/core_presence.h"
 #include "broker/metrics.h"
 #include "broker/parties.h"
 #include "broker/sites.h"
@@ -23,6 +24,7 @@ struct core_settings {
     const char *node;     /* name; copied */
     const sites_t *sites; /* borrowed */
     struct streams_settings streams;
+    struct presence_settings presence;
     size_t payload_bytes;
     uint32_t unanswered_requests;
     int64_t idempotency_ms;

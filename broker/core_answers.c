@@ -5,8 +5,6 @@
  * behind that. */
 #define ANSWER_BYTES     ((size_t)256 << 10)
 #define ANSWER_REPLY_MAX (LIMIT_BUS_FRAME_BYTES - ANSWER_BYTES - 1024)
-/* Answers on their way to one gateway: beyond it the gateway's questions wait. */
-#define GATEWAY_WINDOW 4
 /* Unanswered frames of questions of one gateway. */
 #define GATEWAY_ASKS 4096
 
@@ -129,8 +127,10 @@ static void read_history(core_t *core, stream_header_t *header, const struct bus
     put_publications(core, header, slice, reverse, reply);
 }
 
-static void answer_known(core_t *core, stream_header_t *header, const struct bus_question *question,
-                         struct bus_reply *reply)
+/* False: it is answered later. */
+static bool answer_known(core_t *core, party_t *gateway, stream_header_t *header,
+                         const struct bus_question *question, struct bus_reply *reply,
+                         int64_t now_ms)
 {
     reply->epoch = header->stream.epoch;
     reply->offset = header->stream.offset;
@@ -147,47 +147,53 @@ static void answer_known(core_t *core, stream_header_t *header, const struct bus
     case BUS_HISTORY:
         read_history(core, header, question, reply);
         break;
+    case BUS_PRESENCE:
+    case BUS_PRESENCE_STATS:
+        return !core_presence_question(core, gateway, header, question, reply, now_ms);
     default:
         core->metrics->gateway_frames_malformed_total++;
         refuse(reply, STATUS_BAD_INPUT, "unknown kind of question");
         break;
     }
+    return true;
 }
 
-static void answer_question(core_t *core, const struct bus_question *question,
+/* False: it is answered later. */
+static bool answer_question(core_t *core, party_t *gateway, const struct bus_question *question,
                             struct bus_reply *reply, int64_t now_ms)
 {
     struct address address;
     if (!address_decode(question->address, &address)) {
         core->metrics->gateway_frames_malformed_total++;
         refuse(reply, STATUS_BAD_INPUT, "not a canonical address");
-        return;
+        return true;
     }
     stream_header_t *header = streams_use(core->streams, question->address, &address, now_ms);
     if (!header) {
         refuse(reply, STATUS_TOO_MANY, "too many addresses in use");
-        return;
+        return true;
     }
-    answer_known(core, header, question, reply);
+    return answer_known(core, gateway, header, question, reply, now_ms);
 }
 
-/* Appends one reply to the answers. */
-static void put_answer(core_t *core, const struct bus_question *question, enum status status,
-                       const char *why, int64_t now_ms)
+/* Appends one reply to the answers. False: none yet, it comes later. */
+static bool put_answer(core_t *core, party_t *gateway, const struct bus_question *question,
+                       enum status status, const char *why, int64_t now_ms)
 {
     struct bus_reply reply = {.token = question->token};
     buffer_reset(&core->publications);
     core->metrics->questions_total++;
     if (status)
         refuse(&reply, status, why);
-    else
-        answer_question(core, question, &reply, now_ms);
+    else if (!answer_question(core, gateway, question, &reply, now_ms))
+        return false;
     if (core->publications.failed) {
         reply = (struct bus_reply){.token = question->token};
         refuse(&reply, STATUS_INTERNAL, "out of memory");
     }
     core->metrics->questions_refused_total += reply.status != STATUS_OK;
     bus_put_reply(&core->answers, &reply);
+    return true;
 }
 
 /* --- frames of questions --- */
@@ -206,8 +212,7 @@ static void refuse_all(core_t *core, party_t *gateway, struct span items, enum s
                 items.size = 0;
                 break;
             }
-            put_answer(core, &question, status, why, 0);
-            count++;
+            count += put_answer(core, gateway, &question, status, why, 0);
         }
         send_answers(core, gateway, count);
     }
@@ -257,12 +262,12 @@ static bool next_question(core_t *core, party_t *gateway, struct bus_question *q
 static void answer_frame(core_t *core, party_t *gateway, int64_t now_ms)
 {
     struct bus_question question;
-    size_t count = 0;
+    size_t count = 0, taken = 0;
     buffer_reset(&core->answers);
-    while (core->answers.size < ANSWER_BYTES && count < LIMIT_ASK_ITEMS &&
+    while (core->answers.size < ANSWER_BYTES && taken < LIMIT_ASK_ITEMS &&
            next_question(core, gateway, &question)) {
-        put_answer(core, &question, STATUS_OK, NULL, now_ms);
-        count++;
+        count += put_answer(core, gateway, &question, STATUS_OK, NULL, now_ms);
+        taken++;
     }
     if (count > 0)
         send_answers(core, gateway, count);
@@ -280,6 +285,7 @@ void core_answer(core_t *self, size_t bytes, int64_t now_ms)
         answer_frame(self, gateway, now_ms);
         core_make_ready(self, gateway);
     }
+    core_presence_start(self, now_ms);
 }
 
 bool core_can_answer(const core_t *self)

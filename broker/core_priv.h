@@ -1,6 +1,7 @@
 #pragma once
 
 #include "broker/core.h"
+#include "broker/core_presence.h"
 #include "broker/effects.h"
 #include "broker/idempotency.h"
 #include "broker/parties.h"
@@ -13,6 +14,7 @@
  *   core_publish.c    a publication's way: checked, assigned, stored, published, acknowledged
  *   core_subscribe.c  gateways: who is there, subscriptions, fences
  *   core_answers.c    their questions, and what was missed
+ *   core_presence.c   who is there, on all gateways
  */
 
 /* One item of a request, decided. */
@@ -68,6 +70,7 @@ struct core {
     streams_t *streams;
     idempotency_t *idempotency;
     parties_t *parties;
+    presence_t *presence;
     wire_reader_t *reader, *id_reader;
     struct effects effects;
     struct appends appends;
@@ -111,6 +114,8 @@ void core_gateway_left(core_t *core, party_t *gateway);
 
 /* --- core_answers.c --- */
 
+/* Answers on their way to one gateway: beyond it the gateway's questions wait. */
+#define GATEWAY_WINDOW 4
 /* Ends the frame that was begun with effects_begin. */
 void core_end_send(core_t *core, party_t *gateway);
 /* An empty answer: whether it can be sent tells whether the gateway is still there. */

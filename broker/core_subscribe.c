@@ -25,6 +25,7 @@ void core_gateway_left(core_t *core, party_t *gateway)
         return;
     gateway->welcome = false;
     core->gateways--;
+    core_presence_left(core, gateway);
     tell_log(core, CORE_GATEWAY_LEFT, gateway);
 }
 
@@ -52,6 +53,7 @@ static void join(core_t *core, party_t *gateway, const struct bus_hello *hello)
     gateway->incarnation = hello->incarnation;
     gateway->welcome = true;
     parties_visit(core->parties, replace, &(struct newcomer){core, gateway});
+    core_presence_joined(core, gateway);
     if (joins) {
         core->gateways++;
         tell_log(core, CORE_GATEWAY_JOINED, gateway);
@@ -161,6 +163,9 @@ void core_gateway_frame(core_t *self, struct span peer, struct span bytes, int64
         break;
     case BUS_ASK:
         core_ask(self, gateway, bytes);
+        break;
+    case BUS_PRESENCE_PART:
+        core_presence_part(self, gateway, bytes, now_ms);
         break;
     default:
         self->metrics->gateway_frames_malformed_total++;

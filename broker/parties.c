@@ -94,6 +94,11 @@ struct span party_id(const party_t *party)
     return span_of(party->key + sizeof party->endpoint, party->key_size - sizeof party->endpoint);
 }
 
+struct span party_name(const party_t *gateway)
+{
+    return span_of(gateway->name, gateway->name_size);
+}
+
 bool party_put_ask(party_t *party, struct span items, uint32_t count)
 {
     struct ask *ask = calloc(1, sizeof *ask + items.size);

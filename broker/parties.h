@@ -39,6 +39,7 @@ typedef struct party {
     size_t asks;
     bool ready; /* in the core's list of gateways to be answered */
     struct party *next_ready;
+    struct party *next_gateway; /* in the list of those that are asked for presence */
 
     struct party *next;
     size_t key_size;
@@ -52,6 +53,7 @@ void parties_destroy(parties_t **self_p);
 /* The party of this id, made when there is none. NULL when memory is exhausted. */
 party_t *parties_get(parties_t *self, size_t endpoint, struct span id, int64_t now_ms);
 struct span party_id(const party_t *party);
+struct span party_name(const party_t *gateway);
 
 /* Takes a copy of the questions. False when memory is exhausted. */
 bool party_put_ask(party_t *party, struct span items, uint32_t count);

@@ -31,11 +31,13 @@ static bool plan_backends(struct plan *self, const options_t *options)
     return true;
 }
 
-static struct streams_rule rule(uint64_t messages, uint64_t bytes, uint64_t seconds, bool history)
+static struct streams_rule rule(uint64_t messages, uint64_t bytes, uint64_t seconds, bool history,
+                                unsigned presence)
 {
     return (struct streams_rule){
         .limits = {.messages = messages, .bytes = bytes, .age_ms = (int64_t)seconds * 1000},
-        .client_history = history};
+        .client_history = history,
+        .presence = (enum streams_presence)presence};
 }
 
 static bool plan_channels(struct plan *self, const options_t *options)
@@ -45,8 +47,9 @@ static bool plan_channels(struct plan *self, const options_t *options)
         return false;
     for (size_t i = 0; i < options->channel_count; i++) {
         const struct options_channel *from = &options->channel[i];
-        self->channels[i] = (struct streams_channel){
-            from->label, rule(from->messages, from->bytes, from->seconds, from->client_history)};
+        self->channels[i] =
+            (struct streams_channel){from->label, rule(from->messages, from->bytes, from->seconds,
+                                                       from->client_history, from->presence)};
     }
     self->channel_count = options->channel_count;
     return true;
@@ -56,12 +59,24 @@ struct streams_settings plan_streams(const struct plan *self, const options_t *o
 {
     const struct options_streams *from = &options->streams;
     return (struct streams_settings){
-        .rule = rule(from->messages, from->bytes, from->seconds, true),
+        .rule = rule(from->messages, from->bytes, from->seconds, true, PRESENCE_OFF),
         .channels = self->channels,
         .channel_count = self->channel_count,
         .total_bytes = from->total_bytes,
         .headers = from->headers,
         .header_ms = (int64_t)from->header_seconds * 1000,
+    };
+}
+
+struct presence_settings plan_presence(const options_t *options)
+{
+    const struct options_broker *from = &options->broker;
+    return (struct presence_settings){
+        .clients = (uint32_t)from->presence_clients,
+        .users = (uint32_t)from->presence_users,
+        .rounds = (uint32_t)from->presence_rounds,
+        .questions = (uint32_t)from->presence_questions,
+        .return_ms = (int64_t)from->presence_return_ms,
     };
 }
 

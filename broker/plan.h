@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "broker/bus.h"
+#include "broker/core_presence.h"
 #include "broker/sites.h"
 #include "common/options.h"
 #include "common/streams.h"
@@ -21,6 +22,8 @@ struct plan {
 /* Borrows texts from the options. False when memory is exhausted; plan_free in any case. */
 bool plan_make(struct plan *self, const options_t *options);
 void plan_free(struct plan *self);
+
+struct presence_settings plan_presence(const options_t *options);
 
 /* All but the random numbers. Borrows from the plan. */
 struct streams_settings plan_streams(const struct plan *self, const options_t *options);

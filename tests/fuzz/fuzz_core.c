@@ -31,11 +31,12 @@ static core_t *start(void)
     const struct core_settings settings = {
         .node = "node",
         .sites = sites,
-        .streams = {.rule = {{4, 4096, 1000}, true},
+        .streams = {.rule = {{4, 4096, 1000}, true, PRESENCE_FULL},
                     .total_bytes = 8192,
                     .headers = 4,
                     .header_ms = 2000,
                     .random = next_number},
+        .presence = {.clients = 2, .users = 2, .rounds = 1, .questions = 3, .return_ms = 100},
         .payload_bytes = 1000,
         .unanswered_requests = 3,
         .idempotency_ms = 1000,
@@ -61,7 +62,9 @@ static void check_send(struct span bytes)
 {
     struct bus_answer answer;
     struct bus_reply reply;
+    struct bus_presence_ask ask;
     FUZZ_CHECK(bytes.size <= LIMIT_BUS_FRAME_BYTES && bus_frame_type(bytes) != 0);
+    FUZZ_CHECK(bus_frame_type(bytes) != BUS_PRESENCE_ASK || bus_get_presence_ask(bytes, &ask));
     if (!bus_get_answer(bytes, &answer))
         return;
     for (uint16_t i = 0; i < answer.count; i++)
@@ -135,7 +138,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         core_answer(core, SIZE_MAX, now_ms);
         settle(core, STORE_COMMITTED, now_ms);
     }
+    /* What was asked of gateways that say nothing is given up in its time. */
+    now_ms += 2 * PRESENCE_LIMIT_MS;
+    for (int i = 0; i < 3; i++) {
+        core_tick(core, now_ms += PRESENCE_LIMIT_MS);
+        settle(core, STORE_COMMITTED, now_ms);
+    }
     core_measure(core);
+    FUZZ_CHECK(metrics.presence_waiting == 0 && metrics.presence_running == 0);
     FUZZ_CHECK(metrics.questions_waiting == 0 && metrics.appends_pending == 0);
     FUZZ_CHECK(metrics.streams <= 4 && metrics.idempotency_keys <= 2);
     FUZZ_CHECK(metrics.retained_bytes <= 8192);

@@ -51,7 +51,7 @@ void world_setup(void)
     world_settings = (struct core_settings){
         .node = "node-1",
         .sites = sites,
-        .streams = {.rule = {{512, 1 << 20, 300000}, true},
+        .streams = {.rule = {{512, 1 << 20, 300000}, true, PRESENCE_OFF},
                     .total_bytes = 256 << 20,
                     .headers = 1000,
                     .header_ms = 3600000,

@@ -211,7 +211,7 @@ START_TEST(all_errors_are_reported_in_one_go)
             "main.ini:2: [broker] admin_port: must be a whole number, 0 to 65535 (port)\n"
             "main.ini:4: [log] level: must be debug, info, warn or error\n"
             "main.ini:6: [channel \"c\"] second: unknown key; valid keys: messages, bytes, "
-            "seconds, client_history\n");
+            "seconds, client_history, presence\n");
 }
 END_TEST
 

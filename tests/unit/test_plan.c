@@ -76,7 +76,7 @@ START_TEST(streams_get_their_limits)
 {
     load("[streams]\nmessages = 7\nbytes = 1000\nseconds = 5\nheader_seconds = 9\nheaders = 11\n"
          "total_bytes = 5000\n"
-         "[channel \"acme/chat\"]\nmessages = 3\nclient_history = no\n");
+         "[channel \"acme/chat\"]\nmessages = 3\nclient_history = no\npresence = full\n");
     struct streams_settings settings = plan_streams(&plan, options);
     ck_assert_uint_eq(settings.rule.limits.messages, 7);
     ck_assert_uint_eq(settings.rule.limits.bytes, 1000);
@@ -90,6 +90,22 @@ START_TEST(streams_get_their_limits)
     ck_assert_uint_eq(settings.channels[0].rule.limits.messages, 3);
     ck_assert_uint_eq(settings.channels[0].rule.limits.bytes, 1000);
     ck_assert(!settings.channels[0].rule.client_history);
+    ck_assert_int_eq(settings.rule.presence, PRESENCE_OFF);
+    ck_assert_int_eq(settings.channels[0].rule.presence, PRESENCE_FULL);
+}
+END_TEST
+
+START_TEST(presence_gets_its_bounds)
+{
+    load("[broker]\npresence_clients = 5\npresence_users = 6\npresence_rounds = 7\n"
+         "presence_questions = 8\npresence_return_ms = 9\n[channel \"c\"]\npresence = stats\n");
+    struct presence_settings settings = plan_presence(options);
+    ck_assert_uint_eq(settings.clients, 5);
+    ck_assert_uint_eq(settings.users, 6);
+    ck_assert_uint_eq(settings.rounds, 7);
+    ck_assert_uint_eq(settings.questions, 8);
+    ck_assert_int_eq(settings.return_ms, 9);
+    ck_assert_int_eq(plan_streams(&plan, options).channels[0].rule.presence, PRESENCE_STATS);
 }
 END_TEST
 
@@ -102,6 +118,7 @@ int main(void)
     tcase_add_test(tests, each_section_is_an_endpoint_with_its_principal);
     tcase_add_test(tests, the_default_endpoint_can_be_left_out);
     tcase_add_test(tests, streams_get_their_limits);
+    tcase_add_test(tests, presence_gets_its_bounds);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

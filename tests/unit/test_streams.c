@@ -8,7 +8,7 @@
 #define AGE_MS    1000
 #define COST      (10 + STREAM_MESSAGE_COST)
 
-static const struct streams_rule rule = {{100, 1 << 20, AGE_MS}, true};
+static const struct streams_rule rule = {{100, 1 << 20, AGE_MS}, true, PRESENCE_OFF};
 
 /* Epochs 1, 2, 3 ...; the very first number is 0, which no epoch may be. */
 static uint64_t next_number(void *arg)
@@ -128,14 +128,21 @@ END_TEST
 
 START_TEST(rules_cascade_from_site_and_channel)
 {
-    const struct streams_channel channels[] = {{"chat", {{1, 1000, 1000}, true}},
-                                               {"acme/chat", {{2, 1000, 1000}, false}}};
+    const struct streams_channel channels[] = {
+        {"chat", {{1, 1000, 1000}, true, PRESENCE_STATS}},
+        {"acme/chat", {{2, 1000, 1000}, false, PRESENCE_FULL}}};
     settings.channels = channels;
     settings.channel_count = 2;
     again();
     ck_assert_uint_eq(use_address(address_of("acme", "chat", NULL), 0)->rule->limits.messages, 2);
     ck_assert_uint_eq(use_address(address_of("acme", "chat", "r"), 0)->rule->limits.messages, 2);
     ck_assert(!use_address(address_of("acme", "chat", "r"), 0)->rule->client_history);
+    ck_assert_int_eq(use_address(address_of("acme", "chat", "r"), 0)->rule->presence,
+                     PRESENCE_FULL);
+    ck_assert_int_eq(use_address(address_of("other", "chat", "r"), 0)->rule->presence,
+                     PRESENCE_STATS);
+    ck_assert_int_eq(use_address(address_of("other", "else", "r"), 0)->rule->presence,
+                     PRESENCE_OFF);
     ck_assert_uint_eq(use_address(address_of("other", "chat", "r"), 0)->rule->limits.messages, 1);
     ck_assert_uint_eq(use_address(address_of("acme", "chats", NULL), 0)->rule->limits.messages,
                       100);
@@ -146,7 +153,7 @@ END_TEST
 
 START_TEST(the_rule_of_a_channel_is_applied)
 {
-    const struct streams_channel channels[] = {{"chat", {{1, 1000, 1000}, true}}};
+    const struct streams_channel channels[] = {{"chat", {{1, 1000, 1000}, true, PRESENCE_STATS}}};
     settings.channels = channels;
     settings.channel_count = 1;
     again();
