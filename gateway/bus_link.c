@@ -212,6 +212,9 @@ static void on_control(bus_link_t *self, struct span frame, int64_t now_ms)
     case BUS_ANSWER:
         hub_answer(self->hub, frame, now_ms);
         break;
+    case BUS_PRESENCE_ASK:
+        hub_presence_ask(self->hub, frame, now_ms);
+        break;
     default:
         self->metrics->bus_dropped_total++;
     }

@@ -303,6 +303,7 @@ static bool start_hub(gateway_t *self)
         .incarnation = self->incarnation,
         .subscriptions = (uint32_t)options->subscriptions,
         .pending_commands = (uint32_t)options->pending_commands,
+        .presence_questions = (uint32_t)options->presence_questions,
         .held_messages = (uint32_t)options->held_messages,
         .queue_bytes = options->queue_bytes,
         .anonymous = options->anonymous != ANONYMOUS_NO,

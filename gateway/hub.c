@@ -108,6 +108,7 @@ void hub_destroy(hub_t **self_p)
     payload_release(&self->taken);
     payload_release(&self->ping);
     buffer_free(&self->ask);
+    buffer_free(&self->roster);
     buffer_free(&self->text);
     buffer_free(&self->why);
     map_destroy(&self->interests);
@@ -277,11 +278,16 @@ void hub_answer(hub_t *self, struct span frame, int64_t now_ms)
         self->metrics.publications_malformed_total++;
         return;
     }
-    struct bus_reply reply;
+    struct bus_reply reply = {0};
     while (answer.items.size > 0) {
+        struct bus_reply before = reply;
         if (!bus_next_reply(&answer.items, &reply)) {
             self->metrics.publications_malformed_total++;
-            return;
+            break;
+        }
+        if (reply.flags & BUS_REPLY_SAME) {
+            reply.count = before.count;
+            reply.publications = before.publications;
         }
         enum question_kind kind;
         void *asker = question_find(self->questions, reply.token, &kind);
@@ -290,6 +296,7 @@ void hub_answer(hub_t *self, struct span frame, int64_t now_ms)
         else if (asker)
             subscription_answered(self, asker, &reply, kind);
     }
+    presence_forget_roster(self);
 }
 
 /* --- time --- */
@@ -417,6 +424,7 @@ const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms)
     metrics->connections = self->session_count;
     metrics->addresses = map_count(self->interests);
     metrics->canary_age_ms = self->canary_at_ms ? (uint64_t)(now_ms - self->canary_at_ms) : 0;
+    metrics->presence_waiting = questions_open_of(self->questions, QUESTION_PRESENCE);
     metrics->bytes_queued = 0;
     session_t *session;
     TAILQ_FOREACH (session, &self->sessions, all)

@@ -23,6 +23,7 @@ struct hub_settings {
     uint64_t incarnation;   /* random at the gateway's start */
     uint32_t subscriptions; /* of one session */
     uint32_t pending_commands;
+    uint32_t presence_questions; /* of all sessions, at once */
     uint32_t held_messages;
     uint32_t linger_addresses; /* that may linger at once */
     size_t queue_bytes;
@@ -90,6 +91,8 @@ void hub_publications_lost(hub_t *self, int64_t now_ms);
 void hub_publication(hub_t *self, struct span message, int64_t now_ms);
 /* One answer frame from DEALER. */
 void hub_answer(hub_t *self, struct span frame, int64_t now_ms);
+/* One frame presence_ask: it is answered at once. */
+void hub_presence_ask(hub_t *self, struct span frame, int64_t now_ms);
 
 /* --- time --- */
 

@@ -14,7 +14,8 @@
 #include "proto/client_codec.h"
 
 /* hub_priv - what the files of the hub share: session.c (one connection), subscription.c (one
- * channel of one connection), interest.c (one address of the gateway), hub.c (the whole).
+ * channel of one connection), presence.c (who is there), interest.c (one address of the gateway),
+ * hub.c (the whole).
  *
  * Who owns what: the hub owns sessions and interests; a session owns its subscriptions; an interest
  * owns its groups. A subscription points to its group as long as it counts in group->subscriptions.
@@ -40,7 +41,7 @@ struct session {
     TAILQ_ENTRY(session) all;
     LIST_HEAD(, subscription) subscriptions;
     struct deadline timer; /* connect, ping or pong, whatever is next */
-    uint64_t number;       /* unique in this hub */
+    uint64_t number;       /* unique among all gateways: it begins at their incarnation */
     uint32_t subscription_count;
     uint32_t unanswered; /* commands */
     enum client_close close_code;
@@ -176,6 +177,11 @@ struct hub {
     STAILQ_HEAD(, outgoing) outgoing;
     payload_t *taken;        /* bytes of the effect handed out last */
     struct buffer text, why; /* scratch */
+
+    /* The clients that a reply lists, as JSON, for further replies of its frame with the same list.
+     * Kept while a frame of answers is read. */
+    struct buffer roster;
+    const uint8_t *roster_of; /* the list's bytes in the frame; NULL: none yet */
 };
 
 /* --- hub.c --- */
@@ -202,10 +208,14 @@ void session_reply_error(hub_t *self, session_t *session, uint32_t id, enum clie
                          const char *text);
 /* The address that a client string means on this session. */
 enum address_rule session_address(const hub_t *self, struct span text, struct address *out);
+/* Who the subscriber is; empty when anonymous. */
+struct span session_subscriber_id(const session_t *session);
+/* The id that the connect reply gave: a UUID as text. Borrows from the session or from scratch. */
+struct span session_client_id(const session_t *session, char scratch[37]);
 
 /* --- subscription.c --- */
 
-/* A subscribe, unsubscribe or history command. */
+/* A subscribe, unsubscribe, history, presence or presence_stats command. */
 void subscription_command(hub_t *self, session_t *session, const struct client_command *command);
 /* Forgets everything about it; no reply, no push. */
 void subscription_destroy(hub_t *self, subscription_t **subscription_p);
@@ -252,6 +262,16 @@ void subscription_subscribe_answered(hub_t *self, subscription_t *subscription,
                                      const struct bus_reply *reply);
 void subscription_caught_up(hub_t *self, subscription_t *subscription,
                             const struct bus_reply *reply);
+
+/* --- presence.c --- */
+
+/* A presence or presence_stats command of a subscriber. */
+void presence_command(hub_t *self, subscription_t *subscription,
+                      const struct client_command *command, int64_t deadline_ms);
+/* The broker's answer to it. */
+void presence_answered(hub_t *self, subscription_t *subscription, const struct bus_reply *reply);
+/* The frame of answers is read: its lists go. */
+void presence_forget_roster(hub_t *self);
 
 /* --- interest.c --- */
 

@@ -15,6 +15,7 @@ struct questions {
     size_t count, room;
     uint32_t free; /* place + 1 */
     size_t open;
+    size_t open_of[QUESTION_KINDS];
 };
 
 questions_t *questions_new(void)
@@ -61,6 +62,7 @@ question_token question_open(questions_t *self, enum question_kind kind, void *a
     question->kind = kind;
     question->use++;
     self->open++;
+    self->open_of[kind]++;
     return (uint64_t)question->use << 32 | place;
 }
 
@@ -80,6 +82,7 @@ void question_close(questions_t *self, question_token *token_p)
     *token_p = 0;
     if (!question)
         return;
+    self->open_of[question->kind]--;
     question->asker = NULL;
     question->kind = QUESTION_NONE;
     question->next = self->free;
@@ -109,4 +112,9 @@ void *question_next(const questions_t *self, size_t *at, enum question_kind *kin
 size_t questions_open(const questions_t *self)
 {
     return self->open;
+}
+
+size_t questions_open_of(const questions_t *self, enum question_kind kind)
+{
+    return self->open_of[kind];
 }

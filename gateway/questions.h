@@ -16,7 +16,9 @@ enum question_kind {
     QUESTION_SUBSCRIBE, /* asked for a subscription */
     QUESTION_CATCH_UP,  /* a range for one subscription */
     QUESTION_HISTORY,   /* asked for a subscription */
-    QUESTION_RANGE      /* a range for an interest */
+    QUESTION_PRESENCE,  /* asked for a subscription */
+    QUESTION_RANGE,     /* a range for an interest */
+    QUESTION_KINDS
 };
 
 questions_t *questions_new(void);
@@ -32,3 +34,5 @@ void *question_find(const questions_t *self, question_token token, enum question
  * all of them. */
 void *question_next(const questions_t *self, size_t *at, enum question_kind *kind);
 size_t questions_open(const questions_t *self);
+/* Those of one kind. */
+size_t questions_open_of(const questions_t *self, enum question_kind kind);

@@ -5,8 +5,6 @@
 #include "gateway/hub_priv.h"
 #include "proto/ws_frame.h"
 
-#define CLIENT_ID_BYTES 36 /* a UUID in text */
-
 void *session_connection(const session_t *session)
 {
     return session->connection;
@@ -20,6 +18,22 @@ const outbox_t *session_outbox(const session_t *session)
 bool session_is_closing(const session_t *session)
 {
     return session->state == SESSION_CLOSING;
+}
+
+struct span session_subscriber_id(const session_t *session)
+{
+    (void)session; /* nobody but anonymous visitors yet */
+    return (struct span){0};
+}
+
+/* The number alone tells all sessions of all gateways apart; the rest fills the form. */
+struct span session_client_id(const session_t *session, char scratch[37])
+{
+    uint64_t low = session->number, high = low * 0x9e3779b97f4a7c15u;
+    snprintf(scratch, 37, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
+             (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
+             (unsigned long long)(low & 0xffffffffffff));
+    return span_text(scratch);
 }
 
 /* --- out --- */
@@ -128,12 +142,8 @@ static void do_connect(hub_t *self, session_t *session, const struct client_comm
         session_reply_error(self, session, command->id, CLIENT_ERROR_UNAUTHORIZED, NULL);
         return;
     }
-    char id[CLIENT_ID_BYTES + 1];
-    uint64_t high = self->settings.incarnation, low = session->number;
-    snprintf(id, sizeof id, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
-             (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
-             (unsigned long long)(low & 0xffffffffffff));
-    struct client_connected connected = {.client = span_text(id),
+    char id[37];
+    struct client_connected connected = {.client = session_client_id(session, id),
                                          .version = span_text("Millrace " MILLRACE_VERSION),
                                          .ping_seconds = (uint32_t)(self->settings.ping_ms / 1000)};
     buffer_reset(&self->text);
@@ -158,6 +168,8 @@ static void do_command(hub_t *self, session_t *session, const struct client_comm
     case CLIENT_SUBSCRIBE:
     case CLIENT_UNSUBSCRIBE:
     case CLIENT_HISTORY:
+    case CLIENT_PRESENCE:
+    case CLIENT_PRESENCE_STATS:
         subscription_command(self, session, command);
         break;
     case CLIENT_PUBLISH:
@@ -285,7 +297,7 @@ session_t *hub_session_opened(hub_t *self, void *connection, int64_t now_ms)
     if (!session)
         return NULL;
     session->connection = connection;
-    session->number = ++self->session_number;
+    session->number = self->settings.incarnation + ++self->session_number;
     LIST_INIT(&session->subscriptions);
     TAILQ_INSERT_TAIL(&self->sessions, session, all);
     self->session_count++;

@@ -243,6 +243,13 @@ static void history_answered(hub_t *self, subscription_t *subscription,
 
 /* --- commands --- */
 
+static void refuse_stranger(hub_t *self, session_t *session, const struct client_command *command)
+{
+    const char *text = command->method == CLIENT_HISTORY ? "history is for subscribers"
+                                                         : "presence is for subscribers";
+    session_reply_error(self, session, command->id, CLIENT_ERROR_PERMISSION_DENIED, text);
+}
+
 /* Runs one command of a channel that is not busy. */
 static void run(hub_t *self, subscription_t *subscription, const struct client_command *command,
                 int64_t deadline_ms)
@@ -260,10 +267,11 @@ static void run(hub_t *self, subscription_t *subscription, const struct client_c
         break;
     default:
         if (subscription->state == SUBSCRIPTION_NONE)
-            session_reply_error(self, session, command->id, CLIENT_ERROR_PERMISSION_DENIED,
-                                "history is for subscribers");
-        else
+            refuse_stranger(self, session, command);
+        else if (command->method == CLIENT_HISTORY)
             history(self, subscription, command, deadline_ms);
+        else
+            presence_command(self, subscription, command, deadline_ms);
     }
 }
 
@@ -334,8 +342,7 @@ void subscription_command(hub_t *self, session_t *session, const struct client_c
         client_write_empty(&self->text, command->id, CLIENT_UNSUBSCRIBE);
         session_reply(self, session, buffer_span(&self->text));
     } else {
-        session_reply_error(self, session, command->id, CLIENT_ERROR_PERMISSION_DENIED,
-                            "history is for subscribers");
+        refuse_stranger(self, session, command);
     }
 }
 
@@ -352,8 +359,12 @@ void subscription_answered(hub_t *self, subscription_t *subscription, const stru
     case QUESTION_HISTORY:
         history_answered(self, subscription, reply);
         break;
+    case QUESTION_PRESENCE:
+        presence_answered(self, subscription, reply);
+        break;
     case QUESTION_RANGE:
     case QUESTION_NONE:
+    case QUESTION_KINDS:
         assert(false); /* not a question of a subscription */
     }
     advance(self, subscription);

@@ -34,8 +34,8 @@ check() {
     FNR == 1 {
         folder = FILENAME
         sub("/.*", "", folder)
-        pure = FILENAME ~ "^(proto|common)/" || FILENAME ~ "^broker/(core|sites|asks)" ||
-               FILENAME ~ "^gateway/(hub|session|subscription|interest|questions|recent)"
+        pure = FILENAME ~ "^(proto|common)/" || FILENAME ~ "^broker/(core|sites|asks|away|tally)" ||
+               FILENAME ~ "^gateway/(hub|session|subscription|interest|presence|census|questions|recent)"
         if (FILENAME ~ "^common/(log|log_format|clock)[.]")
             pure = 0
     }

@@ -4,6 +4,7 @@
 
 #include "gateway/hub.h"
 #include "proto/buffer.h"
+#include "proto/bus_codec.h"
 
 /* hub_world - a broker, two sockets and some clients around a hub, all in memory and in the
  * hands of the test: nothing moves until it says so.
@@ -37,8 +38,9 @@ struct world {
     } streams[WORLD_STREAMS];
     uint64_t epochs; /* handed out */
     uint64_t canary;
-    bool lose_next;   /* the next publication is dropped on its way */
-    bool refuse_next; /* the next question is refused: the broker has too many */
+    bool lose_next;           /* the next publication is dropped on its way */
+    bool refuse_next;         /* the next question is refused: the broker has too many */
+    uint16_t presence_status; /* of the answers to presence; 0: what this gateway says */
     struct world_queue {
         struct buffer *items;
         size_t count;
@@ -66,6 +68,10 @@ void world_publish(struct world *self, size_t stream);
 void world_forget(struct world *self, size_t stream);
 void world_digest(struct world *self);
 void world_canary(struct world *self);
+
+/* Asks the gateway who is there. Valid until the next call. */
+const struct bus_presence_part *world_presence(struct world *self, size_t stream, uint8_t kind,
+                                               uint32_t limit);
 
 /* One item of each queue moves on; false when the queue is empty. */
 bool world_move_topic(struct world *self);

@@ -231,8 +231,8 @@ START_TEST(what_clients_may_not_do)
     static const char *const cases[][2] = {
         {"{\"id\":2,\"publish\":{\"channel\":\"s0\",\"data\":{}}}", "\"code\":103"},
         {"{\"id\":3,\"rpc\":{\"method\":\"x\"}}", "\"code\":108"},
-        {"{\"id\":4,\"presence\":{\"channel\":\"s0\"}}", "\"code\":108"},
-        {"{\"id\":5,\"presence_stats\":{\"channel\":\"s0\"}}", "\"code\":108"},
+        {"{\"id\":4,\"presence\":{\"channel\":\"s0\"}}", "\"code\":103"},
+        {"{\"id\":5,\"presence_stats\":{\"channel\":\"s0\"}}", "\"code\":103"},
         {"{\"id\":6,\"history\":{\"channel\":\"s0\"}}", "\"code\":103"},
         {"{\"id\":7,\"sub_refresh\":{\"channel\":\"s0\",\"token\":\"\"}}", "\"code\":103"},
         {"{\"id\":8,\"subscribe\":{\"channel\":\"a b\"}}", "\"code\":400"},
@@ -311,7 +311,7 @@ START_TEST(a_slow_reader_is_closed_and_others_are_not)
     char commands[2048] = "";
     for (int i = 0; i < 20; i++)
         snprintf(commands + strlen(commands), sizeof commands - strlen(commands),
-                 "{\"id\":%d,\"presence\":{\"channel\":\"s0\"}}%s", 10 + i, i < 19 ? "\n" : "");
+                 "{\"id\":%d,\"rpc\":{\"method\":\"s0\"}}%s", 10 + i, i < 19 ? "\n" : "");
     send(commands);
     expect_closed(CLIENT_CLOSE_SLOW);
     expect_nothing(); /* what was queued is not worth sending */

@@ -254,6 +254,16 @@ static void step(bool with_faults)
     listen_to_all();
 }
 
+/* Who is there, as the gateway says it, are those that think so. */
+static void check_presence(size_t stream)
+{
+    const struct bus_presence_part *part = world_presence(&world, stream, BUS_PRESENCE, 100);
+    size_t expected = 0;
+    for (size_t client = 0; client < WORLD_CLIENTS; client++)
+        expected += places[client][stream].state == ON || places[client][stream].state == LEAVING;
+    ck_assert_uint_eq(part->clients, expected);
+}
+
 /* Nothing is lost any more; what is still missing must come by itself. */
 static void come_to_rest(void)
 {
@@ -279,8 +289,10 @@ static void history(uint64_t seed, bool with_faults)
     world_open(&world, &settings);
     for (size_t client = 0; client < WORLD_CLIENTS; client++)
         world_connect(&world, client);
-    for (int i = 0; i < STEPS; i++)
+    for (int i = 0; i < STEPS; i++) {
         step(with_faults);
+        check_presence(roll(WORLD_STREAMS));
+    }
     come_to_rest();
     for (size_t client = 0; client < WORLD_CLIENTS; client++)
         for (size_t stream = 0; stream < WORLD_STREAMS; stream++) {

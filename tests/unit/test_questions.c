@@ -40,6 +40,24 @@ START_TEST(a_late_answer_finds_nobody)
 }
 END_TEST
 
+START_TEST(each_kind_is_counted)
+{
+    questions_t *questions = questions_new();
+    question_token one = question_open(questions, QUESTION_PRESENCE, &first);
+    question_token two = question_open(questions, QUESTION_PRESENCE, &first);
+    question_token other = question_open(questions, QUESTION_RANGE, &second);
+    ck_assert_uint_eq(questions_open_of(questions, QUESTION_PRESENCE), 2);
+    question_close(questions, &one);
+    question_close(questions, &one);
+    question_close(questions, &other);
+    ck_assert_uint_eq(questions_open_of(questions, QUESTION_PRESENCE), 1);
+    ck_assert_uint_eq(questions_open_of(questions, QUESTION_RANGE), 0);
+    question_close(questions, &two);
+    ck_assert_uint_eq(questions_open_of(questions, QUESTION_PRESENCE), 0);
+    questions_destroy(&questions);
+}
+END_TEST
+
 START_TEST(all_open_ones_can_be_listed_and_closed_meanwhile)
 {
     enum { COUNT = 1000 };
@@ -68,6 +86,7 @@ int main(void)
     TCase *tests = tcase_create("questions");
     tcase_add_test(tests, an_answer_finds_who_asked);
     tcase_add_test(tests, a_late_answer_finds_nobody);
+    tcase_add_test(tests, each_kind_is_counted);
     tcase_add_test(tests, all_open_ones_can_be_listed_and_closed_meanwhile);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
