@@ -134,6 +134,7 @@ scenario('what clients may not do is refused by its code', async () => {
   await refused(client, 'publish', { channel: 'codes', data: {} }, 103);
   await refused(client, 'rpc', { method: 'm', data: {} }, 108);
   await refused(client, 'presence', { channel: 'codes' }, 108);
+  await refused(client, 'presence', { channel: 'not-subscribed' }, 103);
   await refused(client, 'presence_stats', { channel: 'codes' }, 108);
   await refused(client, 'sub_refresh', { channel: 'codes', token: 't' }, 103);
   await refused(client, 'history', { channel: 'not-subscribed', limit: 1 }, 103);
