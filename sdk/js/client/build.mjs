@@ -1,11 +1,14 @@
 // Bundles the package with the SDK into one file for browsers, and watches its size.
+//   node build.mjs [--limit-kib=60]
 import { build } from 'esbuild';
 import { stat, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
-const limitKiB = 60;
+const { values } = parseArgs({ options: { 'limit-kib': { type: 'string', default: '60' } } });
+const limitKiB = Number(values['limit-kib']);
 const here = dirname(fileURLToPath(import.meta.url));
 const file = join(here, 'dist/millrace-client.js');
 

@@ -11,8 +11,7 @@ export class Listener {
   #onSubscribed;
   #onSubscriptionError;
   #told = false; // onSubscribed has run, or would have
-  #waiting = false; // it is to run
-  #whole = false; // nothing was lost since it ran last
+  #next; // undefined, or the isSynced that it is to run with
 
   constructor(id, onMessage, { onSubscribed, onSubscriptionError }) {
     this.id = id;
@@ -22,15 +21,14 @@ export class Listener {
   }
 
   subscribed(recovered) {
-    this.#waiting = true;
-    if (!recovered) this.#whole = false;
+    this.#next = recovered && this.#told && this.#next !== false;
   }
 
   announce() {
-    if (!this.#waiting) return;
-    const isSynced = this.#whole;
-    this.#waiting = false;
-    this.#told = this.#whole = true;
+    const isSynced = this.#next;
+    if (isSynced === undefined) return;
+    this.#next = undefined;
+    this.#told = true;
     if (this.#onSubscribed) call(this.#onSubscribed, this.id, isSynced);
   }
 
