@@ -8,7 +8,10 @@ export interface Channel {
   readonly appId?: string | undefined;
 }
 
-export interface Message<Payload = Record<string, unknown>> {
+/** A JSON object. A program that knows more says so: subscribe<Line>(…), or payload as Line. */
+export type AnyPayload = Record<string, any>;
+
+export interface Message<Payload = AnyPayload> {
   payload: Payload;
   /** Only when it is known who published. */
   publisher?: { id: string };
@@ -34,7 +37,7 @@ export class SubscriptionError extends Error {
   readonly channel: Channel;
 }
 
-export type MessageHandler<Payload = Record<string, unknown>> = (
+export type MessageHandler<Payload = AnyPayload> = (
   message: Message<Payload>,
   channel: Channel,
   details: MessageDetails,
@@ -56,7 +59,7 @@ export type UnsubscribeOptions =
 
 export interface Subscriber {
   /** Returns the id of the subscription at once; the work goes on in the background. */
-  subscribe<Payload = Record<string, unknown>>(
+  subscribe<Payload = AnyPayload>(
     channel: Channel,
     onMessage: MessageHandler<Payload>,
     options?: SubscriptionOptions,

@@ -34,9 +34,9 @@ const options: SubscriptionOptions = {
 };
 
 const id: string = subscribe(room, onMessage, options);
-const awaited: string = await subscribe({ name: 'news' }, (message: Message) => console.log(message.payload['text']));
+const awaited: string = await subscribe({ name: 'news' }, (message: Message) => console.log(message.payload.text));
 subscriber.subscribe<Line>({ name: 'quotes', appId: 'shop' }, ({ payload }) => console.log(payload.at.toFixed(0)));
-other.subscribe(room, async () => {}, {});
+other.subscribe(room, async (message) => console.log((message.payload as Line).at.toFixed(0)), {});
 
 unsubscribe({ channel: room });
 unsubscribe({ subscriptionId: id });
