@@ -185,7 +185,6 @@ export class Client {
     const feed = this.#feeds.get(address.text) ?? this.#newFeed(address);
     feed.add(listener);
     this.#feedOf.set(listener.id, feed);
-    if (feed.size === 1) feed.subscribe();
     if (!this.#ended) return this.#sdk.connect();
     queueMicrotask(() => {
       if (!this.#ended || this.#feedOf.get(listener.id) !== feed) return;

@@ -74,16 +74,11 @@ export class Feed {
     return this.#listeners.keys();
   }
 
-  // Call subscribe() after the first one.
   add(listener) {
     this.#listeners.set(listener.id, listener);
-    if (!this.#isSubscribed()) return;
+    if (!this.#isSubscribed()) return this.#subscription.subscribe();
     listener.subscribed(false);
     this.#announceSoon();
-  }
-
-  subscribe() {
-    this.#subscription.subscribe();
   }
 
   remove(id) {
@@ -124,7 +119,7 @@ export class Feed {
       this.#restoring = false;
       for (const listener of this.#listeners.values()) {
         // A handler may have ended the subscription, or the connection: it runs after the next time.
-        if (!this.#isSubscribed() || this.#closed) return;
+        if (!this.#isSubscribed()) return;
         listener.announce();
       }
     });

@@ -146,6 +146,37 @@ test('close() is silent and forgets; the client can be used again', async (conte
   assert.equal(seen.length, 0);
 });
 
+test('close() undoes connect(), and an end for good', async (context) => {
+  const gateway = new FakeGateway();
+  const client = clientOf(context, gateway);
+  client.connect();
+  await settled();
+  client.close();
+  const first = recorded(client, chat);
+  await eventually(() => first.seen.includes('subscribed false'));
+  client.unsubscribe({ subscriptionId: first.id });
+  await settled();
+  assert.equal(client.connection.state, 'closed', 'not kept open any more');
+
+  const second = recorded(client, chat);
+  await eventually(() => second.seen.includes('subscribed false'));
+  gateway.lose(3503, 'force disconnect');
+  await eventually(() => second.seen.includes('DISCONNECTED false'));
+  client.close();
+  const third = recorded(client, chat);
+  await eventually(() => third.seen.length === 1);
+  assert.deepEqual([...third.seen], ['subscribed false']);
+});
+
+test('onConnection() ends before it has begun', async (context) => {
+  const client = clientOf(context, new FakeGateway());
+  const told = states(client);
+  told.off();
+  client.connect();
+  await settled();
+  assert.equal(told.length, 0);
+});
+
 test('close() from any handler', async (context) => {
   for (const where of ['message', 'onSubscribed', 'onSubscriptionError', 'onConnection']) {
     const gateway = new FakeGateway();
@@ -237,6 +268,22 @@ test('getToken is asked for the first token, and for the next when one expires',
   assert.deepEqual(refreshed, ['token-2']);
   assert.deepEqual([...seen], ['subscribed false']);
   assert.equal(gateway.sockets.length, 1);
+});
+
+test('a refresh that fails for a while is no matter of subscriptions', async (context) => {
+  const gateway = new FakeGateway();
+  let refreshes = 0;
+  gateway.answers.connect = () => ({ connect: { client: 'c', expires: true, ttl: 0.01 } });
+  gateway.answers.refresh = () => {
+    refreshes++;
+    return { error: { code: 100, message: 'internal error', temporary: true } };
+  };
+  const client = clientOf(context, gateway, { getToken: async () => 'token' });
+  const { seen } = recorded(client, chat);
+  await eventually(() => refreshes === 1);
+  await settled();
+  assert.deepEqual([...seen], ['subscribed false']);
+  assert.equal(client.connection.state, 'connected');
 });
 
 test('a connection closed as expired comes back with a new token', async (context) => {

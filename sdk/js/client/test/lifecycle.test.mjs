@@ -18,6 +18,8 @@ test('the id is there at once, the first onSubscribed is not synced, then messag
   gateway.publish('chat', { n: 2 }, { offset: 2 });
   await eventually(() => seen.length === 3);
   assert.deepEqual([...seen], ['subscribed false', 'message {"n":1}', 'message {"n":2}']);
+  const [{ subscribe }] = gateway.commands;
+  assert.ok(subscribe.recoverable && subscribe.positioned && !subscribe.recover);
 });
 
 test('a message has a payload, a publisher when there is one, and its channel', async (context) => {

@@ -135,3 +135,20 @@ test('what was left before it was there leaves nothing behind', async (context) 
   assert.equal(seen.length, 0);
   assert.deepEqual(gateway.joins, ['+chat', '-chat', '+chat', '-chat', '+chat', '-chat']);
 });
+
+test('an id that is over does nothing to those who came after it', async (context) => {
+  const gateway = new FakeGateway();
+  const client = clientOf(context, gateway);
+  const seen = [];
+  const old = recorded(client, addresses.chat, seen, 'old');
+  await settled();
+  client.unsubscribe({ channel: addresses.chat });
+  recorded(client, addresses.chat, seen, 'new');
+  client.unsubscribe({ subscriptionId: old.id });
+  recorded(client, addresses.chat, seen, 'newer');
+  await settled();
+  gateway.publish('chat', 1);
+  await settled();
+  assert.deepEqual(seen.slice(-2), ['new message 1', 'newer message 1']);
+  assert.deepEqual(gateway.joins, ['+chat', '-chat', '+chat']);
+});
