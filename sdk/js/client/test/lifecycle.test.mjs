@@ -239,3 +239,20 @@ test('a handler may subscribe, and unsubscribe any other, at any time', async (c
   await eventually(() => seen.includes('news subscribed false'));
   assert.deepEqual([...seen], ['other subscribed false', 'inner subscribed false', 'news subscribed false']);
 });
+
+test('a refused program may ask again inside the handler that tells it', async (context) => {
+  const gateway = new FakeGateway();
+  const client = clientOf(context, gateway);
+  gateway.answers.subscribe = () => {
+    gateway.answers.subscribe = () => ({ subscribe: position });
+    return { error: { code: 503, message: 'permission handler unavailable' } };
+  };
+  const seen = [];
+  client.subscribe(chat, () => {}, { onSubscriptionError: () => recorded(client, chat, seen) });
+  await eventually(() => seen.length === 1);
+  gateway.publish('chat', 1);
+  await eventually(() => seen.length === 2);
+  assert.deepEqual([...seen], ['subscribed false', 'message 1']);
+  assert.deepEqual(gateway.joins, ['+chat', '+chat']);
+  assert.equal(gateway.sockets.length, 1);
+});
