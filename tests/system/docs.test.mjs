@@ -1,5 +1,5 @@
-// The documentation is true: every command of the README and the quick start is run as it stands
-// there, every dialogue of docs/protocol.md is played.
+// The documentation is true: every command of the README, the quick start and the client guide is run
+// as it stands there, every dialogue of docs/protocol.md is played.
 //
 // A command block has a comment in front that says what must come of it:
 //   <!-- test: prints "TEXT" -->                    it ends with status 0 and has printed TEXT
@@ -12,10 +12,11 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, buildDir, Child, freePort, programs, root, scenario, sharedCluster, within } from './harness.mjs';
+import { atEnd, buildDir, Child, freePort, root, run, scenario, sharedCluster, within } from './harness.mjs';
 
 const here = join(root, 'tests/system');
-const languages = { sh: ['bash', '-ec'], python: ['/usr/bin/python3', '-uc'], js: ['node', '--input-type=module', '-e'] };
+const node = ['node', '--input-type=module', '-e'];
+const languages = { sh: ['bash', '-ec'], python: ['/usr/bin/python3', '-uc'], js: node, html: node };
 
 // [{test, language, text}] of the blocks in one of our languages.
 function commandBlocks(page) {
@@ -40,10 +41,14 @@ async function freeSettings() {
     MILLRACE_GATEWAY_ADMIN_PORT: `${ports.get('8001')}`,
     BUILD_DIR: buildDir,
   };
-  const adapt = (text) => text
-    .replace(/127\.0\.0\.1:(\d{4})/g, (whole, port) => `127.0.0.1:${ports.get(port) ?? port}`)
-    .replaceAll(/(^|[ |])build\//gm, `$1${dirname(programs.cli).slice(0, -'cli'.length)}`);
+  const adapt = (text) => ownBuild(text)
+    .replace(/127\.0\.0\.1:(\d{4})/g, (whole, port) => `127.0.0.1:${ports.get(port) ?? port}`);
   return { env, adapt };
+}
+
+// A page that says build/ means the build that is under test.
+function ownBuild(text) {
+  return text.replaceAll(/(^|[ |])build\//gm, `$1${buildDir}/`);
 }
 
 // Resolves when the process has printed this, to whichever stream.
@@ -54,12 +59,23 @@ function prints(child, text, ms) {
   });
 }
 
+// The script of a page, in Node: with the few things of a browser that it uses.
+async function pageScript(html) {
+  const built = await run('node', [join(root, 'sdk/js/client/build.mjs')]);
+  assert.equal(built.code, 0, built.stderr);
+  const [, script] = html.match(/^<script type="module">\n([^]*)<\/script>$/m);
+  return `import WebSocket from 'ws';
+    Object.assign(globalThis, { WebSocket, location: new URL('http://127.0.0.1:8000/'), document: { body: { append: console.log } } });
+    ${script.replace("'./millrace-client.js'", `'${root}/sdk/js/client/dist/millrace-client.js'`)}`;
+}
+
 async function runBlock(block, { env, adapt }, last) {
   const [, stays, expected, later] = block.test.match(/^(stays, )?prints "(.*?)"(?:, then "(.*)")?$/) ?? [];
   assert.ok(expected, `not understood: ${block.test}`);
   const [program, ...options] = languages[block.language];
-  const cwd = block.language === 'js' ? here : root;
-  const child = new Child(block.text.split('\n')[0], program, [...options, adapt(block.text)], { env, cwd, input: '' });
+  const cwd = program === 'node' ? here : root;
+  const text = block.language === 'html' ? await pageScript(block.text) : block.text;
+  const child = new Child(block.text.split('\n')[0], program, [...options, adapt(text)], { env, cwd, input: '' });
   if (stays) {
     atEnd(() => child.stop('SIGINT'));
     await prints(child, expected, 40000);
@@ -71,23 +87,29 @@ async function runBlock(block, { env, adapt }, last) {
   await prints(child, expected, 1);
 }
 
+async function runPage(file, settings) {
+  const blocks = commandBlocks(await readFile(join(root, file), 'utf8'));
+  assert.ok(blocks.length > 0);
+  const last = [];
+  for (const block of blocks) {
+    assert.ok(block.test, `this block has no word on how to test it:\n${block.text}`);
+    if (block.test === 'is the one that runs this page') assert.equal(block.text, './dev test\n');
+    else await runBlock(block, settings, last);
+  }
+  for (const check of last) await check();
+}
+
+// These start a node of their own.
 for (const file of ['README.md', 'docs/quick-start.md']) {
   scenario(`every command of ${file}`, null, { timeout: 180000 }, async () => {
-    const blocks = commandBlocks(await readFile(join(root, file), 'utf8'));
-    assert.ok(blocks.length >= 5);
-    const settings = await freeSettings();
-    const last = [];
-    for (const block of blocks) {
-      assert.ok(block.test, `this block has no word on how to test it:\n${block.text}`);
-      if (block.test === 'is the one that runs this page') assert.equal(block.text, './dev test\n');
-      else await runBlock(block, settings, last);
-    }
-    for (const check of last) await check();
+    await runPage(file, await freeSettings());
   });
 }
 
 scenario('links between pages lead somewhere', null, async () => {
-  for (const file of ['README.md', 'docs/quick-start.md', 'docs/protocol.md', 'docs/metrics.md', 'CHANGELOG.md']) {
+  const pages = ['README.md', 'docs/quick-start.md', 'docs/protocol.md', 'docs/metrics.md', 'CHANGELOG.md',
+    'docs/client-guide.md', 'sdk/js/client/README.md'];
+  for (const file of pages) {
     const page = await readFile(join(root, file), 'utf8');
     for (const [, target] of page.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
       await readFile(join(root, dirname(file), target));
@@ -95,11 +117,28 @@ scenario('links between pages lead somewhere', null, async () => {
   }
 });
 
-// --- dialogues ---
+// --- pages that find a node running ---
 
 const { cluster, scenario: dialogue } = sharedCluster({
   broker: { presence_return_ms: 0 }, 'channel "lobby"': { presence: 'full' },
 });
+
+function sharedSettings() {
+  const env = { MILLRACE_BROKER_BACKENDS: cluster.endpoint, BUILD_DIR: buildDir };
+  const port = (endpoint) => endpoint.match(/\d+$/)[0];
+  return {
+    env,
+    adapt: (text) => ownBuild(text)
+      .replaceAll('127.0.0.1:8000', `127.0.0.1:${cluster.clientPort}`)
+      .replaceAll('127.0.0.1:7402', `127.0.0.1:${port(cluster.endpoint)}`),
+  };
+}
+
+for (const file of ['docs/client-guide.md', 'sdk/js/client/README.md']) {
+  dialogue(`every command of ${file}`, { timeout: 180000 }, () => runPage(file, sharedSettings()));
+}
+
+// --- dialogues ---
 
 // "…" stands for any text.
 function same(expected, got) {

@@ -1,0 +1,315 @@
+// @millrace/client against the real processes: what a program is told when connections and processes
+// come and go, and three programs that are written for its API alone.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createServer, connect as connectTcp } from 'node:net';
+import { join } from 'node:path';
+import { createClient } from '@millrace/client';
+import WebSocket from 'ws';
+import { Backend } from './backend.mjs';
+import { atEnd, Child, root, scenarioWith, sharedCluster, until } from './harness.mjs';
+
+const { cluster, scenario } = sharedCluster({ gateway: { subscriptions: 4 } });
+const wait = 20000;
+
+function open(url, options = {}) {
+  const client = createClient({ url, websocket: WebSocket, minReconnectDelay: 20, maxReconnectDelay: 200, ...options });
+  atEnd(() => client.close());
+  return client;
+}
+
+// What failed for the moment and was tried again, how often is a matter of time: no gateway yet, or
+// one that has not found its broker yet.
+const attempt = /^(CONNECTION_ERROR|SUBSCRIPTION_FAILED) true$/;
+
+// A subscription and what its handlers were told: seen is ['subscribed false', 'restored 3', …].
+function watch(client, channel) {
+  const seen = [];
+  const errors = [];
+  const id = client.subscribe(
+    channel,
+    (message, from, { offset, restored }) => seen.push(`${restored ? 'restored' : 'message'} ${offset} ${JSON.stringify(message)}`),
+    {
+      onSubscribed: (told, isSynced) => seen.push(`subscribed ${isSynced}`),
+      onSubscriptionError: (error) => {
+        errors.push(error);
+        seen.push(`${error.errorCode} ${error.recoverable}`);
+      },
+    },
+  );
+  return {
+    id, seen, errors,
+    has: (count, text) => until(wait, `${count} times '${text}' in ${JSON.stringify(seen)}`,
+      () => seen.filter((at) => at === text).length >= count),
+    steady: () => seen.filter((at) => !attempt.test(at)),
+  };
+}
+
+const message = (offset, payload, kind = 'message') => `${kind} ${offset} ${JSON.stringify({ payload })}`;
+
+// Between client and gateway: a line that can be cut and repaired.
+async function proxy(port) {
+  const sockets = new Set();
+  const line = { whole: true };
+  const server = createServer((near) => {
+    if (!line.whole) return near.destroy();
+    const far = connectTcp(port, '127.0.0.1');
+    for (const [socket, other] of [[near, far], [far, near]]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+      socket.pipe(other);
+    }
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  atEnd(() => {
+    line.cut();
+    return new Promise((done) => server.close(done));
+  });
+  line.url = `ws://127.0.0.1:${server.address().port}`;
+  line.cut = () => {
+    line.whole = false;
+    for (const socket of sockets) socket.destroy();
+  };
+  line.repair = () => void (line.whole = true);
+  return line;
+}
+
+scenario('messages with publisher and position, each address apart', async () => {
+  const backend = Backend.open(cluster);
+  const client = open(cluster.url);
+  const all = ['talk', 'talk:a'].map((text) => {
+    const [name, resourceId] = text.split(':');
+    return watch(client, { name, resourceId });
+  });
+  const twin = watch(client, { name: 'talk', resourceId: 'a' });
+  await Promise.all([...all, twin].map((at) => at.has(1, 'subscribed false')));
+  assert.equal(await cluster.metric('subscriptions'), 2, 'one for each address');
+  await backend.publish('talk', { n: 1 }, { publisher: 'ann' });
+  await backend.publish('talk:a', { n: 2 });
+  await backend.publish('talk:b', { n: 3 });
+  await backend.publish('talk', { n: 4 });
+  await backend.publish('talk:a', { n: 5 });
+  await Promise.all([all[0].has(1, message(2, { n: 4 })), all[1].has(1, message(2, { n: 5 })), twin.has(1, message(2, { n: 5 }))]);
+  assert.deepEqual(all[0].seen, [
+    'subscribed false', 'message 1 {"payload":{"n":1},"publisher":{"id":"ann"}}', message(2, { n: 4 }),
+  ]);
+  assert.deepEqual(all[1].seen, ['subscribed false', message(1, { n: 2 }), message(2, { n: 5 })]);
+  assert.deepEqual(twin.seen, all[1].seen);
+
+  client.unsubscribe({ subscriptionId: twin.id });
+  client.unsubscribe({ channel: { name: 'talk' } });
+  await until(wait, 'one subscription', async () => (await cluster.metric('subscriptions')) === 1);
+  client.unsubscribe({ channel: { name: 'talk', resourceId: 'a' } });
+  await until(wait, 'no connection', async () => (await cluster.metric('connections')) === 0);
+});
+
+scenario('a line that breaks: what was missed comes first, then isSynced true', async () => {
+  const backend = Backend.open(cluster);
+  const line = await proxy(cluster.clientPort);
+  const client = open(line.url);
+  const states = [];
+  client.onConnection(({ state }) => states.at(-1) === state || states.push(state));
+  const it = watch(client, { name: 'broken-line', resourceId: 'ünï 😀' });
+  await it.has(1, 'subscribed false');
+  await backend.publish('broken-line:ünï 😀', { n: 1 });
+  await it.has(1, message(1, { n: 1 }));
+  line.cut();
+  await it.has(2, 'CONNECTION_ERROR true');
+  for (const n of [2, 3, 4]) await backend.publish('broken-line:ünï 😀', { n });
+  const late = watch(client, { name: 'broken-line', resourceId: 'ünï 😀' });
+  line.repair();
+  await it.has(1, 'subscribed true');
+  await late.has(1, 'subscribed false');
+  await backend.publish('broken-line:ünï 😀', { n: 5 });
+  await Promise.all([it, late].map((at) => at.has(1, message(5, { n: 5 }))));
+  assert.deepEqual(it.steady(), [
+    'subscribed false', message(1, { n: 1 }), 'DISCONNECTED true',
+    ...[2, 3, 4].map((n) => message(n, { n }, 'restored')), 'subscribed true', message(5, { n: 5 }),
+  ]);
+  assert.deepEqual(late.steady(), ['subscribed false', message(5, { n: 5 })]);
+  assert.ok(it.errors.every(({ channel, status }) => channel.resourceId === 'ünï 😀' && status === undefined));
+  assert.deepEqual(states.slice(-3), ['connected', 'connecting', 'connected']);
+});
+
+scenario('more was missed than can be restored: isSynced false', async () => {
+  const backend = Backend.open(cluster);
+  const line = await proxy(cluster.clientPort);
+  const it = watch(open(line.url), { name: 'too-much' });
+  await it.has(1, 'subscribed false');
+  line.cut();
+  await it.has(1, 'DISCONNECTED true');
+  await backend.publishMany('too-much', Array.from({ length: 301 }, (_, n) => ({ n })));
+  line.repair();
+  await it.has(2, 'subscribed false');
+  await backend.publish('too-much', { n: 'next' });
+  await it.has(1, message(302, { n: 'next' }));
+  assert.deepEqual(it.steady(), ['subscribed false', 'DISCONNECTED true', 'subscribed false', message(302, { n: 'next' })]);
+});
+
+scenario('refused subscriptions say why, and are not tried again', async () => {
+  const client = open(cluster.url);
+  const before = await cluster.metric('errors_total');
+  const taken = ['one', 'two', 'three', 'four'].map((name) => watch(client, { name }));
+  await Promise.all(taken.map((at) => at.has(1, 'subscribed false')));
+  const foreign = watch(client, { name: 'quotes', appId: 'not-installed' });
+  const fifth = watch(client, { name: 'five' });
+  await Promise.all([foreign, fifth].map((at) => at.has(1, 'SUBSCRIPTION_FAILED false')));
+  assert.equal(foreign.errors[0].status, 404);
+  assert.deepEqual(foreign.errors[0].channel, { name: 'quotes', appId: 'not-installed' });
+  assert.equal(fifth.errors[0].status, 429);
+  client.unsubscribe({ channel: { name: 'one' } });
+  const again = watch(client, { name: 'five' });
+  await again.has(1, 'subscribed false');
+  assert.equal(await cluster.metric('errors_total'), before + 2);
+  assert.deepEqual([...foreign.seen, ...fifth.seen], ['SUBSCRIPTION_FAILED false', 'SUBSCRIPTION_FAILED false']);
+});
+
+scenarioWith('the gateway dies and comes back, then the broker forgets', {}, async (own) => {
+  const backend = Backend.open(own);
+  const client = open(own.url);
+  const it = watch(client, { name: 'chat' });
+  await it.has(1, 'subscribed false');
+  own.gateway.expectedToDie = true;
+  own.gateway.signal('SIGKILL');
+  await it.has(2, 'CONNECTION_ERROR true');
+  await backend.publish('chat', { n: 1 });
+  await own.startGateway();
+  await it.has(1, 'subscribed true');
+  assert.deepEqual(it.steady(), ['subscribed false', 'DISCONNECTED true', message(1, { n: 1 }, 'restored'), 'subscribed true']);
+
+  await own.broker.stop();
+  await own.startBroker();
+  await it.has(2, 'subscribed false');
+  await Backend.open(own).publish('chat', { n: 2 });
+  await it.has(1, message(1, { n: 2 }));
+  assert.equal(it.seen.filter((at) => at === 'DISCONNECTED true').length, 1, 'the connection stayed');
+});
+
+scenarioWith('a client that is there before the gateway waits for it', {}, async (own) => {
+  await own.gateway.stop();
+  const it = watch(open(own.url), { name: 'chat' });
+  await it.has(2, 'CONNECTION_ERROR true');
+  await own.startGateway();
+  await it.has(1, 'subscribed false');
+  assert.deepEqual(it.steady(), ['subscribed false']);
+});
+
+// --- programs ---
+
+const programsOfTheApi = ['chat_room', 'dashboard', 'members'];
+
+scenario('the programs name this project only in their import and connection set-up', async () => {
+  for (const program of programsOfTheApi) {
+    const text = await readFile(join(root, `tests/system/client_programs/${program}.mjs`), 'utf8');
+    const [, setUp, rest] = text.split(/^\/\/ --- import and connection set-up ---$|^\/\/ --- the page/m);
+    assert.match(setUp, /from '@millrace\/client'/);
+    assert.match(rest, /subscribe\(/);
+    assert.doesNotMatch(rest, /millrace|configure|createClient|onConnection/);
+  }
+});
+
+function start(program, own = cluster) {
+  const child = new Child(program, process.execPath, [`client_programs/${program}.mjs`], {
+    cwd: join(root, 'tests/system'),
+    env: { GATEWAY_URL: own.url },
+  });
+  atEnd(() => child.stop('SIGKILL'));
+  const lines = (count, text) => until(wait, `${count} times '${text}' of ${program}\n${child.tail()}`,
+    () => child.stdout.filter((at) => at === text).length >= count);
+  const type = (line) => child.process.stdin.write(`${line}\n`);
+  // It ends by itself, as nothing is left to wait for, and has printed no error.
+  const ended = async () => {
+    child.process.stdin.end();
+    const { code } = await child.exited;
+    assert.equal(code, 0, child.tail());
+    assert.deepEqual(child.stderr, []);
+    return child.stdout;
+  };
+  return { child, lines, type, ended };
+}
+
+scenarioWith('a program: chat rooms', {}, async (own) => {
+  const backend = Backend.open(own);
+  const { child, lines, type, ended } = start('chat_room', own);
+  type('enter red');
+  type('enter blue');
+  await lines(1, 'history of red loaded');
+  await lines(1, 'history of blue loaded');
+  await backend.publish('chat:red', { text: 'hello' }, { publisher: 'ann' });
+  await backend.publish('chat', { text: 'not for a room' });
+  await backend.publish('chat:blue', { text: 'hi' });
+  await lines(1, '[red] ann: hello');
+  await lines(1, '[blue] somebody: hi');
+
+  own.gateway.expectedToDie = true;
+  own.gateway.signal('SIGKILL');
+  await lines(1, 'red is away: DISCONNECTED');
+  await backend.publish('chat:red', { text: 'are you there?' }, { publisher: 'ann' });
+  await own.startGateway();
+  await lines(1, 'red has caught up');
+  await lines(1, 'blue has caught up');
+  type('leave blue');
+  await lines(1, 'left blue, 1 open');
+  await backend.publish('chat:blue', { text: 'not heard' });
+  await backend.publish('chat:red', { text: 'bye' }, { publisher: 'ann' });
+  await lines(1, '[red] ann: bye');
+  type('leave red');
+  await lines(1, 'left red, 0 open');
+  const steady = (await ended()).filter((line) => !/(CONNECTION_ERROR|SUBSCRIPTION_FAILED)$/.test(line));
+  assert.deepEqual(steady.filter((line) => line.includes('red')), [
+    'history of red loaded', '[red] ann: hello', 'red is away: DISCONNECTED', '[red] ann: are you there?',
+    'red has caught up', '[red] ann: bye', 'left red, 0 open',
+  ]);
+  assert.ok(!child.stdout.some((line) => /not (for|heard)|wrong/.test(line)), child.tail());
+});
+
+scenario('a program: a dashboard', async () => {
+  const backend = Backend.open(cluster);
+  const { lines, type, ended } = start('dashboard');
+  for (const widget of ['ticker', 'total', 'north']) await lines(1, `${widget} is live`);
+  await lines(1, 'foreign: refused with 404');
+  await lines(1, `broken: {"name":"sales today"} cannot be: channel: only letters, digits, '_' and '-' are allowed, with an optional leading '@'`);
+  await backend.publish('sales', { amount: 10 });
+  await backend.publish('sales:north', { amount: 1 });
+  await lines(1, 'ticker 10');
+  await lines(1, 'total 10');
+  await lines(1, 'north 1');
+  type('both ticker'); // it does not listen to that channel
+  type('id ticker');
+  type('nothing');
+  await lines(1, 'nothing: BAD_INPUT');
+  await backend.publish('sales', { amount: 5 });
+  await lines(1, 'total 15');
+  type('channel');
+  await lines(1, 'closed by channel');
+  await backend.publish('sales', { amount: 2 });
+  await backend.publish('sales:north', { amount: 3 });
+  await lines(1, 'north 3');
+  type('both north');
+  const printed = await ended();
+  assert.deepEqual(printed.filter((line) => /^(ticker|total|north) \d/.test(line)), [
+    'ticker 10', 'total 10', 'north 1', 'total 15', 'north 3',
+  ]);
+  assert.ok(!printed.includes('never'));
+});
+
+scenario('a program: members and an app', async () => {
+  const backend = Backend.open(cluster);
+  const { lines, ended } = start('members');
+  await lines(1, '3 subscriptions');
+  await lines(1, 'reviews: SUBSCRIPTION_FAILED 404 of app 13d21c63-b5ec-5912-8397-c3a5ddb27a97');
+  await lines(1, 'own true false');
+  await lines(1, 'everybody true false');
+  await backend.publish('@members', { text: 'welcome' });
+  await lines(1, 'to all: welcome');
+  await backend.publish('@members:member 7 / ünï', { text: 'your order is here' });
+  await backend.publish('@members:member 8', { text: 'not yours' });
+  await lines(1, 'to me: your order is here');
+  await backend.publish('@members', { text: 'closing time', logout: true });
+  const printed = await ended();
+  assert.deepEqual(printed.slice(-4), ['to all: welcome', 'to me: your order is here', 'to all: closing time', 'logged out']);
+});
