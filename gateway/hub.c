@@ -40,6 +40,7 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     self->settings = *settings;
     self->site = strdup(settings->site);
     self->settings.site = self->site;
+    self->visitor = (struct subscriber){.view = VIEW_LIVE, .site = span_text(self->site)};
     TAILQ_INIT(&self->sessions);
     TAILQ_INIT(&self->dirty);
     TAILQ_INIT(&self->lost);

@@ -10,6 +10,7 @@
 #include "gateway/hub.h"
 #include "gateway/questions.h"
 #include "gateway/recent.h"
+#include "gateway/subscriber.h"
 #include "proto/bus_codec.h"
 #include "proto/client_codec.h"
 
@@ -46,6 +47,10 @@ struct session {
     uint32_t unanswered; /* commands */
     enum client_close close_code;
     bool drop_queue;
+    const struct hub *hub;
+    /* hub->visitor, or with a token one of its own (of one block, freed with the session). Not NULL
+     * once OPEN. */
+    const struct subscriber *subscriber;
 };
 
 /* The channel of a session under one client string. Commands on it are strictly serial: while one
@@ -139,6 +144,7 @@ struct hub {
     struct hub_settings settings;
     struct hub_metrics metrics;
     char *site;
+    struct subscriber visitor; /* every connection without a token */
 
     struct session_list sessions;
     struct session_list dirty;
@@ -206,12 +212,14 @@ void session_send_text(hub_t *self, session_t *session, struct span text);
 void session_reply(hub_t *self, session_t *session, struct span text);
 void session_reply_error(hub_t *self, session_t *session, uint32_t id, enum client_error code,
                          const char *text);
-/* The address that a client string means on this session. */
-enum address_rule session_address(const hub_t *self, struct span text, struct address *out);
-/* Who the subscriber is; empty when anonymous. */
+/* The address that a client string means on this session, whose context it may lie outside of. */
+enum address_rule session_address(const session_t *session, struct span text, struct address *out);
+/* Who an open session is. Of an anonymous one the id is empty. */
+const struct subscriber *session_subscriber(const session_t *session);
 struct span session_subscriber_id(const session_t *session);
-/* The id that the connect reply gave: a UUID as text. Borrows from the session or from scratch. */
-struct span session_client_id(const session_t *session, char scratch[37]);
+/* The UUID of the connect reply, written into scratch. */
+#define SESSION_CLIENT_ID_BYTES 36
+struct span session_client_id(const session_t *session, char scratch[SESSION_CLIENT_ID_BYTES + 1]);
 
 /* --- subscription.c --- */
 

@@ -20,19 +20,24 @@ bool session_is_closing(const session_t *session)
     return session->state == SESSION_CLOSING;
 }
 
+const struct subscriber *session_subscriber(const session_t *session)
+{
+    assert(session->subscriber);
+    return session->subscriber;
+}
+
 struct span session_subscriber_id(const session_t *session)
 {
-    (void)session; /* nobody but anonymous visitors yet */
-    return (struct span){0};
+    return session_subscriber(session)->id;
 }
 
 /* The number alone tells all sessions of all gateways apart; the rest fills the form. */
-struct span session_client_id(const session_t *session, char scratch[37])
+struct span session_client_id(const session_t *session, char scratch[SESSION_CLIENT_ID_BYTES + 1])
 {
     uint64_t low = session->number, high = low * 0x9e3779b97f4a7c15u;
-    snprintf(scratch, 37, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
-             (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
-             (unsigned long long)(low & 0xffffffffffff));
+    snprintf(scratch, SESSION_CLIENT_ID_BYTES + 1, "%08x-%04x-%04x-%04x-%012llx",
+             (unsigned)(high >> 32), (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff),
+             (unsigned)(low >> 48), (unsigned long long)(low & 0xffffffffffff));
     return span_text(scratch);
 }
 
@@ -107,9 +112,11 @@ void session_reply_error(hub_t *self, session_t *session, uint32_t id, enum clie
     reply_scratch(self, session);
 }
 
-enum address_rule session_address(const hub_t *self, struct span text, struct address *out)
+enum address_rule session_address(const session_t *session, struct span text, struct address *out)
 {
-    struct address context = {.view = VIEW_LIVE, .site = span_text(self->site)};
+    const struct subscriber *subscriber = session_subscriber(session);
+    struct address context = {
+        .view = subscriber->view, .site = subscriber->site, .app = subscriber->app};
     return address_parse(text, &context, out);
 }
 
@@ -142,7 +149,8 @@ static void do_connect(hub_t *self, session_t *session, const struct client_comm
         session_reply_error(self, session, command->id, CLIENT_ERROR_UNAUTHORIZED, NULL);
         return;
     }
-    char id[37];
+    session->subscriber = &self->visitor;
+    char id[SESSION_CLIENT_ID_BYTES + 1];
     struct client_connected connected = {.client = session_client_id(session, id),
                                          .version = span_text("Millrace " MILLRACE_VERSION),
                                          .ping_seconds = (uint32_t)(self->settings.ping_ms / 1000)};
@@ -296,6 +304,7 @@ session_t *hub_session_opened(hub_t *self, void *connection, int64_t now_ms)
     session_t *session = calloc(1, sizeof *session);
     if (!session)
         return NULL;
+    session->hub = self;
     session->connection = connection;
     session->number = self->settings.incarnation + ++self->session_number;
     LIST_INIT(&session->subscriptions);

@@ -280,15 +280,19 @@ static void subscribe_new(hub_t *self, session_t *session, const struct client_c
                           int64_t deadline_ms)
 {
     struct address address;
-    enum address_rule rule = session_address(self, command->channel, &address);
+    enum address_rule rule = session_address(session, command->channel, &address);
     if (rule != ADDRESS_OK) {
         session_reply_error(self, session, command->id, CLIENT_ERROR_BAD_INPUT,
                             address_rule_text(rule));
         return;
     }
-    if (address.app.size > 0) {
-        session_reply_error(self, session, command->id, CLIENT_ERROR_NOT_FOUND,
-                            "app: not installed on this site");
+    struct span own = session_subscriber(session)->app;
+    if (!span_equal(address.app, own)) { /* no apps are installed yet */
+        bool is_site = address.app.size == 0;
+        session_reply_error(self, session, command->id,
+                            is_site ? CLIENT_ERROR_FORBIDDEN : CLIENT_ERROR_NOT_FOUND,
+                            is_site ? "the site's channels are not for the connections of an app"
+                                    : "app: not installed on this site");
         return;
     }
     if (has_address(session, &address)) {
