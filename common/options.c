@@ -308,3 +308,13 @@ void options_destroy(options_t **self_p)
     }
     free(self);
 }
+
+enum options_anonymous options_anonymous(const options_t *self)
+{
+    for (size_t i = 0; i < self->site_count; i++) {
+        const struct options_site *site = &self->site[i];
+        if (strcmp(site->label, self->node.site) == 0 && site->anonymous != ANONYMOUS_UNSET)
+            return site->anonymous;
+    }
+    return self->gateway.anonymous;
+}

@@ -61,6 +61,9 @@ enum options_anonymous { ANONYMOUS_UNSET, ANONYMOUS_YES, ANONYMOUS_NO };
 options_t *options_load(const char *file, char *const *environment, struct buffer *why);
 void options_destroy(options_t **self_p);
 
+/* Whether clients may connect without a token: the default site says it, or else [gateway]. */
+enum options_anonymous options_anonymous(const options_t *self);
+
 /* The effective settings as an INI file, each with its text and unit. */
 void options_write(struct buffer *to, const options_t *self);
 /* For --help: the keys of one section with defaults, ranges and texts. */

@@ -72,7 +72,7 @@ static void check_binds(struct options_load *self)
 static void check_anonymous(struct options_load *self)
 {
     const struct options_gateway *gateway = &self->options->gateway;
-    if (gateway->anonymous == ANONYMOUS_UNSET &&
+    if (options_anonymous(self->options) == ANONYMOUS_UNSET &&
         !endpoint_is_loopback(span_text(gateway->listen_address)))
         refuse(self, SECTION_gateway, 0, "listen_address",
                "listens beyond loopback: say anonymous = yes or anonymous = no, whether clients "
@@ -171,6 +171,13 @@ static void check_labels(struct options_load *self)
                              "%s: [backends \"%s\"]: the label must be 1 to 64 letters, digits, "
                              "'.', '_' or '-'",
                              options->backends[i].where, options->backends[i].label);
+    }
+    for (size_t i = 0; i < options->site_count; i++) {
+        if (!address_is_id(span_text(options->site[i].label)))
+            options_complain(self, (struct option_place){0},
+                             "%s: [site \"%s\"]: the label must be 1 to 64 letters, digits, '.', "
+                             "'_' or '-'",
+                             options->site[i].where, options->site[i].label);
     }
     for (size_t i = 0; i < options->channel_count; i++) {
         if (!is_channel_label(span_text(options->channel[i].label)))

@@ -6,6 +6,9 @@
 #include "common/address.h"
 #include "common/endpoint.h"
 #include "common/options_priv.h"
+#include "proto/json_text.h"
+
+#define TEXT_BYTES 1024
 
 /* --- texts: what they may be depends on their unit --- */
 
@@ -75,6 +78,15 @@ static bool are_rights(struct span text)
     return all_words(text, is_right);
 }
 
+/* Something that a person typed and can see whole. */
+static bool is_printable(struct span text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] < ' ' || text.data[i] == 0x7f)
+            return false;
+    return text.size <= TEXT_BYTES && utf8_valid(text, NULL);
+}
+
 static const struct text_unit {
     const char *unit;
     bool (*valid)(struct span text);
@@ -85,6 +97,9 @@ static const struct text_unit {
     {"endpoint", is_endpoint_or_empty, "tcp://ADDRESS:PORT or ipc://PATH"},
     {"address", endpoint_is_address, "an IPv4 or IPv6 address"},
     {"origins", are_origins, "origins such as https://example.com, separated by spaces, or *"},
+    {"path", is_printable,
+     "the path of a file: at most 1024 bytes, none of them a control character"},
+    {"text", is_printable, "a text: at most 1024 bytes, none of them a control character"},
     {"apps", are_apps, "app ids (letters, digits, '.', '_' or '-'), separated by spaces"},
     {"rights", are_rights, "words out of: publish history preview"},
 };

@@ -46,6 +46,7 @@ struct gateway {
     uv_timer_t admin_tick;
     uv_signal_t signals[2];
     uv_poll_t admin_poll;
+    const site_keys_t *keys;
     hub_t *hub;
     ws_t *ws;
     ws_listener_t *listener;
@@ -150,6 +151,7 @@ static void on_before_sleep(uv_prepare_t *handle)
 {
     gateway_t *self = handle->data;
     int64_t now_ms = clock_monotonic_ms();
+    hub_set_wall(self->hub, clock_wall_ms() - now_ms);
     run_effects(self, now_ms);
     set_tick(self, now_ms);
     if (bus_link_is_busy(self->bus))
@@ -295,6 +297,15 @@ static bool start_handles(gateway_t *self)
     return true;
 }
 
+/* The rule, and whose key it was; never the token. */
+static void on_token_refused(void *arg, enum identity_rule rule, const struct site_key *key)
+{
+    (void)arg;
+    log_info("token_refused", LOG_TEXT("rule", identity_rule_text(rule)),
+             LOG_SPAN("site", key->site ? key->site->name : span_of(NULL, 0)),
+             LOG_TEXT("kid", key->key ? key->key->kid : ""));
+}
+
 static bool start_hub(gateway_t *self)
 {
     const struct options_gateway *options = &self->options->gateway;
@@ -306,10 +317,13 @@ static bool start_hub(gateway_t *self)
         .presence_questions = (uint32_t)options->presence_questions,
         .held_messages = (uint32_t)options->held_messages,
         .queue_bytes = options->queue_bytes,
-        .anonymous = options->anonymous != ANONYMOUS_NO,
+        .anonymous = options_anonymous(self->options) != ANONYMOUS_NO,
+        .keys = self->keys,
+        .token_refused = on_token_refused,
         .connect_ms = (int64_t)options->connect_seconds * 1000,
         .ping_ms = (int64_t)options->ping_seconds * 1000,
         .pong_ms = (int64_t)options->pong_seconds * 1000,
+        .expired_ms = (int64_t)options->expired_seconds * 1000,
         .reply_ms = (int64_t)options->reply_ms,
         .fence_ms = (int64_t)options->fence_ms,
         .linger_ms = (int64_t)options->linger_ms,
@@ -425,12 +439,13 @@ static bool start(gateway_t *self)
     return true;
 }
 
-gateway_t *gateway_new(const options_t *options)
+gateway_t *gateway_new(const options_t *options, const site_keys_t *keys)
 {
     gateway_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->options = options;
+    self->keys = keys;
     self->tick_at_ms = INT64_MAX;
     self->duty.length_ns = options->gateway.gather_ms * 1000000;
     if (uv_loop_init(&self->loop) != 0) {

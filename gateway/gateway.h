@@ -2,12 +2,14 @@
 #include <stdint.h>
 
 #include "common/options.h"
+#include "common/site_keys.h"
 
 /* gateway - the process: one loop, the hub, and the sockets around it. */
 typedef struct gateway gateway_t;
 
-/* Listens and connects. NULL on failure, which is logged. Borrows the options. */
-gateway_t *gateway_new(const options_t *options);
+/* Listens and connects. NULL on failure, which is logged. Borrows the options and the
+ * keys. */
+gateway_t *gateway_new(const options_t *options, const site_keys_t *keys);
 /* Until SIGTERM or SIGINT, and until the clients are closed then (2 s at most). A second signal
  * ends the process at once. */
 void gateway_run(gateway_t *self);

@@ -40,7 +40,8 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     self->settings = *settings;
     self->site = strdup(settings->site);
     self->settings.site = self->site;
-    self->visitor = (struct subscriber){.view = VIEW_LIVE, .site = span_text(self->site)};
+    self->visitor.subscriber =
+        (struct subscriber){.view = VIEW_LIVE, .site = span_text(self->site)};
     TAILQ_INIT(&self->sessions);
     TAILQ_INIT(&self->dirty);
     TAILQ_INIT(&self->lost);
@@ -321,6 +322,11 @@ static bool fence_is_due(const hub_t *self)
            self->now_ms - self->fence_at_ms >= self->settings.fence_ms;
 }
 
+void hub_set_wall(hub_t *self, int64_t ahead_ms)
+{
+    self->wall_ahead_ms = ahead_ms;
+}
+
 void hub_tick(hub_t *self, int64_t now_ms)
 {
     self->now_ms = now_ms;
@@ -386,7 +392,8 @@ static void take_dirty(hub_t *self, session_t *session, struct hub_effect *out)
         subscription_destroy(self, &subscription);
     out->kind = HUB_CLOSE;
     out->code = session->close_code;
-    out->reason = client_close_text(session->close_code);
+    out->reason =
+        session->close_reason ? session->close_reason : client_close_text(session->close_code);
     if (session->drop_queue)
         outbox_clear(&session->outbox, self->outboxes);
 }

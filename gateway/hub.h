@@ -4,6 +4,7 @@
 
 #include "common/outbox.h"
 #include "common/payload.h"
+#include "gateway/identity.h"
 #include "proto/client_codec.h"
 #include "proto/span.h"
 
@@ -27,8 +28,13 @@ struct hub_settings {
     uint32_t held_messages;
     uint32_t linger_addresses; /* that may linger at once */
     size_t queue_bytes;
-    bool anonymous;
-    int64_t connect_ms, ping_ms, pong_ms, reply_ms, fence_ms, linger_ms;
+    bool anonymous; /* may connections lack a token? */
+    int64_t connect_ms, ping_ms, pong_ms, expired_ms, reply_ms, fence_ms, linger_ms;
+    const site_keys_t *keys; /* of tokens; borrowed. NULL: none */
+    /* Told about each token that is refused; `key` is the one that the token names, zero when it
+     * names none. For the log: it may not call the hub. NULL: nobody. */
+    void (*token_refused)(void *arg, enum identity_rule rule, const struct site_key *key);
+    void *token_refused_arg;
 };
 
 struct hub_metrics {
@@ -96,6 +102,9 @@ void hub_presence_ask(hub_t *self, struct span frame, int64_t now_ms);
 
 /* --- time --- */
 
+/* How much the wall clock is ahead of now_ms: tokens are judged by the wall clock. Say it before
+ * the first frame, and often enough to follow a clock that is set. */
+void hub_set_wall(hub_t *self, int64_t ahead_ms);
 /* Runs what is due. Call at least when hub_wait has passed. */
 void hub_tick(hub_t *self, int64_t now_ms);
 /* Milliseconds until hub_tick is wanted, -1: not before the next event. */

@@ -10,7 +10,6 @@
 #include "gateway/hub.h"
 #include "gateway/questions.h"
 #include "gateway/recent.h"
-#include "gateway/subscriber.h"
 #include "proto/bus_codec.h"
 #include "proto/client_codec.h"
 
@@ -41,16 +40,18 @@ struct session {
 
     TAILQ_ENTRY(session) all;
     LIST_HEAD(, subscription) subscriptions;
-    struct deadline timer; /* connect, ping or pong, whatever is next */
+    struct deadline timer; /* connect, heartbeat or end, whatever is next */
     uint64_t number;       /* unique among all gateways: it begins at their incarnation */
     uint32_t subscription_count;
     uint32_t unanswered; /* commands */
     enum client_close close_code;
     bool drop_queue;
+    const char *close_reason; /* NULL: that of close_code */
     const struct hub *hub;
-    /* hub->visitor, or with a token one of its own (of one block, freed with the session). Not NULL
-     * once OPEN. */
-    const struct subscriber *subscriber;
+    /* &hub->visitor, or with a token one of its own. Not NULL once OPEN. */
+    const struct identity *identity;
+    int64_t heartbeat_at_ms; /* the next ping, or the end of waiting for a pong */
+    int64_t end_wall_ms;     /* when the token's time is up, 0: never */
 };
 
 /* The channel of a session under one client string. Commands on it are strictly serial: while one
@@ -144,7 +145,8 @@ struct hub {
     struct hub_settings settings;
     struct hub_metrics metrics;
     char *site;
-    struct subscriber visitor; /* every connection without a token */
+    struct identity visitor; /* every connection without a token */
+    int64_t wall_ahead_ms;   /* of now_ms */
 
     struct session_list sessions;
     struct session_list dirty;

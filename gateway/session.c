@@ -22,8 +22,8 @@ bool session_is_closing(const session_t *session)
 
 const struct subscriber *session_subscriber(const session_t *session)
 {
-    assert(session->subscriber);
-    return session->subscriber;
+    assert(session->identity);
+    return &session->identity->subscriber;
 }
 
 struct span session_subscriber_id(const session_t *session)
@@ -122,9 +122,25 @@ enum address_rule session_address(const session_t *session, struct span text, st
 
 /* --- time --- */
 
+static int64_t wall_ms(const hub_t *self)
+{
+    return self->now_ms + self->wall_ahead_ms;
+}
+
+/* The heartbeat, or the end of the token if that comes first. The wall clock may be set meanwhile:
+ * both are looked at again when the timer is due. */
+static void arm_timer(hub_t *self, session_t *session)
+{
+    int64_t at_ms = session->heartbeat_at_ms;
+    if (session->end_wall_ms != 0 && session->end_wall_ms - self->wall_ahead_ms < at_ms)
+        at_ms = session->end_wall_ms - self->wall_ahead_ms;
+    deadline_set(self->session_timers, &session->timer, at_ms);
+}
+
 static void set_timer(hub_t *self, session_t *session, int64_t in_ms)
 {
-    deadline_set(self->session_timers, &session->timer, self->now_ms + in_ms);
+    session->heartbeat_at_ms = self->now_ms + in_ms;
+    arm_timer(self, session);
 }
 
 /* Spread over the second half of the interval: a herd of clients must not be pinged at once. */
@@ -135,31 +151,137 @@ static int64_t first_ping_ms(const hub_t *self, const session_t *session)
     return half + (int64_t)(scattered % (uint64_t)(half + 1));
 }
 
+/* --- who it is --- */
+
+static void set_identity(session_t *session, const struct identity *identity)
+{
+    struct identity *before = (struct identity *)(uintptr_t)session->identity;
+    session->identity = identity;
+    if (before && before != &session->hub->visitor)
+        identity_destroy(&before);
+}
+
+/* When the connection has to end: some time after the token's expiry, in which a refresh may come;
+ * so it does also for a token whose expiry was only within the leeway. */
+static void set_end(hub_t *self, session_t *session)
+{
+    int64_t from_ms = session->identity->expires_s * 1000;
+    if (from_ms < wall_ms(self))
+        from_ms = wall_ms(self);
+    session->end_wall_ms =
+        session->identity->expires_s == 0 ? 0 : from_ms + self->settings.expired_ms;
+}
+
+static enum identity_rule verify(hub_t *self, session_t *session, struct span token,
+                                 struct identity **out)
+{
+    struct site_key key;
+    enum identity_rule rule =
+        identity_verify(self->settings.keys, token, wall_ms(self) / 1000, out, &key);
+    if (rule == IDENTITY_OK && session->identity &&
+        !subscriber_equal(&(*out)->subscriber, &session->identity->subscriber)) {
+        identity_destroy(out);
+        rule = IDENTITY_OTHER;
+    }
+    if (rule == IDENTITY_OK) {
+        self->metrics.tokens_accepted_total++;
+        return rule;
+    }
+    self->metrics.tokens_refused_total++;
+    if (identity_outcome(rule) == IDENTITY_IS_EXPIRED)
+        self->metrics.tokens_expired_total++;
+    if (self->settings.token_refused)
+        self->settings.token_refused(self->settings.token_refused_arg, rule, &key);
+    return rule;
+}
+
+static void close_for_token(hub_t *self, session_t *session, enum identity_rule rule)
+{
+    session->close_reason = identity_rule_text(rule);
+    session_close(self, session, CLIENT_CLOSE_INVALID_TOKEN, false);
+}
+
+/* How the connection goes on, for the replies to connect and refresh. */
+static struct client_connected connected(const hub_t *self, const session_t *session,
+                                         char scratch[SESSION_CLIENT_ID_BYTES + 1])
+{
+    struct client_connected result = {.client = session_client_id(session, scratch),
+                                      .version = span_text("Millrace " MILLRACE_VERSION),
+                                      .ping_seconds = (uint32_t)(self->settings.ping_ms / 1000)};
+    int64_t left_s = session->identity->expires_s - wall_ms(self) / 1000;
+    if (session->identity->expires_s != 0)
+        result.ttl_seconds = left_s < 1 ? 1 : left_s > UINT32_MAX ? UINT32_MAX : (uint32_t)left_s;
+    return result;
+}
+
 /* --- actions of session_states.def --- */
+
+/* A token that came with connect. */
+static void refuse_token(hub_t *self, session_t *session, uint32_t id, enum identity_rule rule)
+{
+    enum identity_outcome outcome = identity_outcome(rule);
+    if (outcome == IDENTITY_IS_INVALID) {
+        close_for_token(self, session, rule);
+        return;
+    }
+    session->state = SESSION_REFUSED;
+    session_reply_error(self, session, id,
+                        outcome == IDENTITY_IS_EXPIRED ? CLIENT_ERROR_TOKEN_EXPIRED
+                                                       : CLIENT_ERROR_UNAUTHORIZED,
+                        identity_rule_text(rule));
+}
 
 static void do_connect(hub_t *self, session_t *session, const struct client_command *command)
 {
     session->unanswered++;
-    if (command->token.size > 0) { /* no key to verify it with: fail closed */
-        session_close(self, session, CLIENT_CLOSE_INVALID_TOKEN, false);
-        return;
-    }
-    if (!self->settings.anonymous) {
+    if (command->token.size > 0) {
+        struct identity *identity;
+        enum identity_rule rule = verify(self, session, command->token, &identity);
+        if (rule != IDENTITY_OK) {
+            refuse_token(self, session, command->id, rule);
+            return;
+        }
+        set_identity(session, identity);
+    } else if (self->settings.anonymous) {
+        set_identity(session, &self->visitor);
+    } else {
         session->state = SESSION_REFUSED;
         session_reply_error(self, session, command->id, CLIENT_ERROR_UNAUTHORIZED, NULL);
         return;
     }
-    session->subscriber = &self->visitor;
+    set_end(self, session);
     char id[SESSION_CLIENT_ID_BYTES + 1];
-    struct client_connected connected = {.client = session_client_id(session, id),
-                                         .version = span_text("Millrace " MILLRACE_VERSION),
-                                         .ping_seconds = (uint32_t)(self->settings.ping_ms / 1000)};
+    struct client_connected result = connected(self, session, id);
     buffer_reset(&self->text);
-    client_write_connected(&self->text, command->id, &connected);
+    client_write_connected(&self->text, command->id, &result);
     session->state = SESSION_OPEN;
     reply_scratch(self, session);
     if (session->state == SESSION_OPEN)
         set_timer(self, session, first_ping_ms(self, session));
+}
+
+/* Another token of the same subscriber moves the end of the connection. */
+static void refresh(hub_t *self, session_t *session, const struct client_command *command)
+{
+    struct identity *identity;
+    enum identity_rule rule = verify(self, session, command->token, &identity);
+    if (identity_outcome(rule) == IDENTITY_IS_EXPIRED) { /* an error would end the SDK for good */
+        session_close(self, session, CLIENT_CLOSE_EXPIRED, false);
+        return;
+    }
+    if (rule != IDENTITY_OK) {
+        close_for_token(self, session, rule);
+        return;
+    }
+    set_identity(session, identity);
+    set_end(self, session);
+    arm_timer(self, session);
+    self->metrics.refreshes_total++;
+    char id[SESSION_CLIENT_ID_BYTES + 1];
+    struct client_connected result = connected(self, session, id);
+    buffer_reset(&self->text);
+    client_write_refreshed(&self->text, command->id, &result);
+    reply_scratch(self, session);
 }
 
 static void do_command(hub_t *self, session_t *session, const struct client_command *command)
@@ -179,6 +301,9 @@ static void do_command(hub_t *self, session_t *session, const struct client_comm
     case CLIENT_PRESENCE:
     case CLIENT_PRESENCE_STATS:
         subscription_command(self, session, command);
+        break;
+    case CLIENT_REFRESH:
+        refresh(self, session, command);
         break;
     case CLIENT_PUBLISH:
         session_reply_error(self, session, command->id, CLIENT_ERROR_PERMISSION_DENIED,
@@ -207,6 +332,15 @@ static void do_pong(hub_t *self, session_t *session, const struct client_command
 static void do_heartbeat(hub_t *self, session_t *session, const struct client_command *command)
 {
     (void)command;
+    if (session->end_wall_ms != 0 && wall_ms(self) >= session->end_wall_ms) {
+        self->metrics.closed_expired_total++;
+        session_close(self, session, CLIENT_CLOSE_EXPIRED, false);
+        return;
+    }
+    if (self->now_ms < session->heartbeat_at_ms) {
+        arm_timer(self, session);
+        return;
+    }
     if (session->ping_pending) {
         session_close(self, session, CLIENT_CLOSE_NO_PONG, false);
         return;
@@ -335,5 +469,6 @@ void hub_session_closed(hub_t *self, session_t *session, int64_t now_ms)
         TAILQ_REMOVE(&self->dirty, session, dirty_link);
     TAILQ_REMOVE(&self->sessions, session, all);
     self->session_count--;
+    set_identity(session, NULL);
     free(session);
 }

@@ -92,6 +92,7 @@ struct client_connected {
     struct span client;    /* connection id */
     struct span version;   /* of the server */
     uint32_t ping_seconds; /* the client then answers each {} with {} */
+    uint32_t ttl_seconds;  /* until the client has to refresh its token; 0: never */
 };
 
 struct client_subscribed {
@@ -102,6 +103,9 @@ struct client_subscribed {
 };
 
 void client_write_connected(struct buffer *to, uint32_t id,
+                            const struct client_connected *connected);
+/* The reply to refresh: `client`, `version` and `ttl_seconds`. */
+void client_write_refreshed(struct buffer *to, uint32_t id,
                             const struct client_connected *connected);
 void client_write_subscribed(struct buffer *to, uint32_t id,
                              const struct client_subscribed *result);

@@ -39,14 +39,31 @@ static void end_reply(struct buffer *to)
     buffer_put_text(to, "}}");
 }
 
-void client_write_connected(struct buffer *to, uint32_t id,
-                            const struct client_connected *connected)
+static void put_connection(struct buffer *to, const struct client_connected *connected)
 {
-    begin_reply(to, id, "connect");
     buffer_put_text(to, "\"client\":");
     put_string(to, connected->client);
     buffer_put_text(to, ",\"version\":");
     put_string(to, connected->version);
+    if (connected->ttl_seconds == 0)
+        return;
+    buffer_put_text(to, ",\"expires\":true,\"ttl\":");
+    buffer_put_u64_text(to, connected->ttl_seconds);
+}
+
+void client_write_refreshed(struct buffer *to, uint32_t id,
+                            const struct client_connected *connected)
+{
+    begin_reply(to, id, "refresh");
+    put_connection(to, connected);
+    end_reply(to);
+}
+
+void client_write_connected(struct buffer *to, uint32_t id,
+                            const struct client_connected *connected)
+{
+    begin_reply(to, id, "connect");
+    put_connection(to, connected);
     buffer_put_text(to, ",\"ping\":");
     buffer_put_u64_text(to, connected->ping_seconds);
     buffer_put_text(to, ",\"pong\":true");

@@ -24,6 +24,10 @@
 #define LIMIT_CLIENT_JSON_DEPTH  16
 #define LIMIT_CLOSE_REASON_BYTES 123
 
+#define LIMIT_TOKEN_BYTES      4096 /* a connection token */
+#define LIMIT_TOKEN_DEPTH      16
+#define LIMIT_SUBSCRIBER_BYTES 256 /* the id of a subscriber */
+
 #define LIMIT_RECOVERY_MESSAGES 300
 #define LIMIT_RECOVERY_BYTES    524288
 #define LIMIT_PRESENCE_BYTES    524288 /* of the clients that one presence answer lists */

@@ -25,6 +25,7 @@ struct hub_settings world_settings(void)
                                  .connect_ms = 10000,
                                  .ping_ms = 25000,
                                  .pong_ms = 10000,
+                                 .expired_ms = 25000,
                                  .reply_ms = 4000,
                                  .fence_ms = 1000,
                                  .linger_ms = 10000,
