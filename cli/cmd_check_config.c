@@ -4,6 +4,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "common/options.h"
+#include "common/site_keys.h"
 
 static bool reference;
 
@@ -15,7 +16,8 @@ static const struct cli_usage usage = {
     .command = "check-config",
     .arguments = "[FILE]",
     .help = "Checks the settings in FILE and in the environment (MILLRACE_<SECTION>_<KEY>) and\n"
-            "prints what the processes would use, with the default where nothing is set. Without\n"
+            "prints what the processes would use, with the default where nothing is set; the key\n"
+            "files of sites are read, as a gateway would. Without\n"
             "FILE: the defaults and the environment. One line per error, exit status 78.\n",
     .options = options,
     .option_count = 1,
@@ -48,6 +50,14 @@ int cmd_check_config(int argc, char **argv)
         buffer_free(&why);
         return CLI_BAD_CONFIG;
     }
+    site_keys_t *keys = site_keys_load(settings, &why);
+    if (!keys) {
+        fprintf(stderr, "%.*s", SPAN_ARG(buffer_span(&why)));
+        buffer_free(&why);
+        options_destroy(&settings);
+        return CLI_BAD_CONFIG;
+    }
+    site_keys_destroy(&keys);
     options_write(&text, settings);
     options_destroy(&settings);
     buffer_free(&why);

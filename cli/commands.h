@@ -4,4 +4,6 @@
  * returns the exit status. */
 int cmd_publish(int argc, char **argv);
 int cmd_subscribe(int argc, char **argv);
+int cmd_token(int argc, char **argv);
+int cmd_keys(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);

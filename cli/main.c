@@ -12,6 +12,8 @@ static const struct command {
 } commands[] = {
     {"publish", "publish a message to a channel or a resource", cmd_publish},
     {"subscribe", "print what is published, until Ctrl-C", cmd_subscribe},
+    {"token", "sign a connection token with a key, for tests", cmd_token},
+    {"keys", "make keys for connection tokens", cmd_keys},
     {"check-config", "check a settings file and print the effective settings", cmd_check_config},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

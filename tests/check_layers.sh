@@ -62,6 +62,9 @@ check() {
         only("zmq.h", "^(broker/(bus|peers)|gateway/bus_link)[^/]*$|^(cli|bench)/")
         only("libwebsockets.h", "^gateway/(ws[^/]*|gateway[.]c)$|^cli/")
         only("uv.h", "^gateway/")
+        if (name ~ "^cjose/" &&
+            FILENAME !~ "^(common/key_set[.][ch]|gateway/identity[.]c|cli/(cmd_keys|cmd_token|key_file)[.][ch])$")
+            report("<" name "> may not be used here")
         if (pure && name ~ "^(time|sys/time|poll|sys/epoll|sys/socket|netinet/.*|netdb|syslog|uv)[.]h$")
             report("a pure file may not use <" name ">")
     }
@@ -107,6 +110,7 @@ prove() {
     plant gateway/hub.c '#include <libwebsockets.h>'
     plant broker/x.c '#include <uv.h>'
     plant gateway/session.c '#include <uv.h>'
+    plant gateway/session.c '#include <cjose/jws.h>'
     plant common/x.c '#include <time.h>'
     plant common/x.c '#include "common/clock.h"'
     plant gateway/hub.c '#include "common/log.h"'
