@@ -114,6 +114,28 @@ START_TEST(reads_a_file)
 }
 END_TEST
 
+START_TEST(the_default_site_says_who_may_be_anonymous)
+{
+    static const struct {
+        const char *text;
+        enum options_anonymous anonymous;
+    } cases[] = {
+        {"", ANONYMOUS_UNSET},
+        {"[gateway]\nanonymous = no\n", ANONYMOUS_NO},
+        {"[gateway]\nanonymous = no\n[site \"default\"]\n", ANONYMOUS_NO},
+        {"[gateway]\nanonymous = no\n[site \"default\"]\nanonymous = yes\n", ANONYMOUS_YES},
+        {"[site \"acme\"]\nanonymous = no\n", ANONYMOUS_UNSET},
+        {"[node]\nsite = acme\n[site \"acme\"]\nanonymous = no\n", ANONYMOUS_NO},
+        {"[gateway]\nlisten_address = ::\n[site \"default\"]\nanonymous = no\n", ANONYMOUS_NO},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        options_t *options = loaded(cases[i].text, NULL);
+        ck_assert_uint_eq(options_anonymous(options), cases[i].anonymous);
+        options_destroy(&options);
+    }
+}
+END_TEST
+
 START_TEST(reads_labelled_sections_in_order)
 {
     options_t *options = loaded("[channel \"chat\"]\n"
@@ -300,6 +322,7 @@ END_TEST
 #define ORIGINS                "must be origins such as https://example.com, separated by spaces, or *"
 #define BEYOND                 " binds beyond loopback without keys; use 127.0.0.0/8, [::1] or ipc://"
 #define SYNTAX                 "neither a [section], nor key = value, nor a comment"
+#define PATH                   "must be the path of a file: at most 1024 bytes, none of them a control character"
 #define CHANNEL_LABEL          "the label must be a channel, or a site, '/' and a channel"
 #define ANONYMOUS                                                                                  \
     "listens beyond loopback: say anonymous = yes or anonymous = no, whether clients may connect " \
@@ -307,7 +330,7 @@ END_TEST
 #define KEYS_OF_NODE "unknown key; valid keys: name, site"
 #define SECTIONS                                                                                   \
     "unknown section; there are [node], [log], [broker], [streams], [gateway], [backends "         \
-    "\"...\"], [channel \"...\"]"
+    "\"...\"], [site \"...\"], [channel \"...\"]"
 
 /* Each is refused with exactly this line behind "main.ini:". */
 static const struct {
@@ -339,6 +362,9 @@ static const struct {
     {"[channel \"/chat\"]\n", "1: [channel \"/chat\"]: " CHANNEL_LABEL},
     {"[channel \"a/b/c\"]\n", "1: [channel \"a/b/c\"]: " CHANNEL_LABEL},
     {"[channel \"chat:room\"]\n", "1: [channel \"chat:room\"]: " CHANNEL_LABEL},
+    {"[site \"a b\"]\n", "1: [site \"a b\"]: the label " NAME},
+    {"[site \"a\"]\nkeys = a\001b\n", "2: [site \"a\"] keys: " PATH},
+    {"[site \"a\"]\nanonymous = maybe\n", "2: [site \"a\"] anonymous: must be unset, yes or no"},
     {"[backends \"a b\"]\nbind = ipc:///a\n", "1: [backends \"a b\"]: the label " NAME},
     /* keys */
     {"[node]\nnames = x\n", "2: [node] names: " KEYS_OF_NODE},
@@ -504,6 +530,7 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, defaults_need_nothing);
     tcase_add_test(tests, reads_a_file);
+    tcase_add_test(tests, the_default_site_says_who_may_be_anonymous);
     tcase_add_test(tests, reads_labelled_sections_in_order);
     tcase_add_test(tests, unset_channel_keys_take_those_of_streams);
     tcase_add_test(tests, the_environment_wins);
