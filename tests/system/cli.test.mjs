@@ -8,9 +8,9 @@ const millrace = (...args) => run(programs.cli, args);
 scenario('help and version', null, async () => {
   const help = await millrace('--help');
   assert.equal(help.code, 0);
-  for (const command of ['publish', 'subscribe', 'check-config']) {
-    assert.match(help.stdout, new RegExp(`^  ${command} `, 'm'));
-    const own = await millrace(command, '--help');
+  for (const command of ['publish', 'subscribe', 'token', 'keys', 'keys new', 'keys public', 'check-config']) {
+    assert.match(help.stdout, new RegExp(`^  ${command.split(' ')[0]} `, 'm'));
+    const own = await millrace(...command.split(' '), '--help');
     assert.equal(own.code, 0);
     assert.match(own.stdout, new RegExp(`^usage: millrace ${command} `));
     assert.equal(own.stderr, '');
@@ -47,6 +47,33 @@ const misuses = [
   [['subscribe', 'chat', '--since', 'e:x'], /--since 'x'/],
   [['subscribe', 'chat', 'news', '--since', 'e:5'], /'news'/],
   [['subscribe', 'chat', '--url', 'http://127.0.0.1/'], /'http:\/\/127.0.0.1\/' is no address like ws:/],
+  [['token'], /--key is missing/],
+  [['token', '--key'], /--key needs a value/],
+  [['token', '--key', 'k', '--secret', 's'], /--secret is not an option/],
+  [['token', '--key', 'k', 'more'], /'more'/],
+  [['token', '--key', 'k', '--type', 'member'], /--type 'member': ADMIN, MEMBER or VISITOR/],
+  [['token', '--key', 'k', '--type', 'MEMBER'], /--type MEMBER needs a --subject/],
+  [['token', '--key', 'k', '--subject', ''], /--subject: 1 to 256 bytes/],
+  [['token', '--key', 'k', '--subject', 'x'.repeat(257)], /--subject: 1 to 256 bytes/],
+  [['token', '--key', 'k', '--site', 'a b'], /--site 'a b'/],
+  [['token', '--key', 'k', '--app', 'a/b'], /--app 'a\/b'/],
+  [['token', '--key', 'k', '--view', 'live'], /--view 'live': preview/],
+  [['token', '--key', 'k', '--expires', 'soon'], /--expires 'soon': whole seconds/],
+  [['token', '--key', 'k', '--expires', '1.5'], /--expires '1.5'/],
+  [['token', '--key', 'k', '--expires', '99999999999'], /--expires '99999999999'/],
+  [['token', '--key', 'k', '--not-before', '-'], /--not-before '-'/],
+  [['token', '--key', 'k', '--issuer', ''], /--issuer: 1 to/],
+  [['keys'], /missing.*new\|public/],
+  [['keys', 'old'], /'old' is neither new nor public/],
+  [['keys', 'new'], /--alg is missing/],
+  [['keys', 'new', '--alg', 'HS256'], /--kid is missing/],
+  [['keys', 'new', '--alg', 'none', '--kid', 'a'], /--alg 'none': one of HS256 .* ES512/],
+  [['keys', 'new', '--alg', 'hs256', '--kid', 'a'], /--alg 'hs256'/],
+  [['keys', 'new', '--alg', 'HS256', '--kid', ''], /--kid: 1 to 128 bytes/],
+  [['keys', 'new', '--alg', 'HS256', '--kid', 'a', '--out', 'x', '--add', 'y'], /not both/],
+  [['keys', 'new', '--alg', 'HS256', '--kid', 'a', 'more'], /'more'/],
+  [['keys', 'public'], /missing.*FILE/],
+  [['keys', 'public', 'a', 'b'], /'b'/],
   [['check-config', 'a', 'b'], /'b'/],
 ];
 for (const [args, rule] of misuses) {
