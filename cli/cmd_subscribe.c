@@ -13,7 +13,7 @@
 #include "common/clock.h"
 #include "proto/json_text.h"
 
-static const char *url, *since, *config;
+static const char *url, *since, *config, *token_file;
 static bool json;
 
 static const struct cli_option options[] = {
@@ -21,6 +21,8 @@ static const struct cli_option options[] = {
     {"json", NULL, "print everything as one JSON object a line", NULL, &json},
     {"since", "EPOCH:OFFSET", "recover what came after this position (one channel only)", &since,
      NULL},
+    {"token", "FILE", "connect with the token in this file; it is read before each connection",
+     &token_file, NULL},
     {"config", "FILE", "take the URL from these settings ([gateway] listen_...)", &config, NULL},
 };
 
@@ -39,6 +41,8 @@ static const struct cli_usage usage = {
     .operands_min = 1,
     .operands_max = 128,
 };
+
+#define TOKEN_ROOM 16384 /* more than any gateway takes */
 
 struct run {
     follower_t *follower;
@@ -106,12 +110,33 @@ static void on_closed(void *arg, unsigned code, struct span reason)
     settle(run);
 }
 
+/* The first line of the token file; what was read before, when it cannot be read now. A token is no
+ * argument, because arguments are for everybody to see. */
+static bool read_token(struct run *run)
+{
+    char line[TOKEN_ROOM];
+    FILE *file = token_file ? fopen(token_file, "re") : NULL;
+    if (!file)
+        return !token_file;
+    bool found = fgets(line, sizeof line, file);
+    fclose(file);
+    size_t size = found ? strcspn(line, " \t\r\n") : 0;
+    if (size == 0 || size == sizeof line - 1 || !utf8_valid(span_of(line, size), NULL))
+        return false;
+    follower_set_token(run->follower, span_of(line, size));
+    return true;
+}
+
 static int follow(struct run *run)
 {
+    if (!read_token(run))
+        return cli_fail(&usage, CLI_BAD_DATA, "%s: no token can be read from its first line",
+                        token_file);
     while (!interrupted && follower_state(run->follower) != FOLLOWER_OVER) {
         int64_t now_ms = clock_monotonic_ms();
         if (follower_state(run->follower) == FOLLOWER_WAITING &&
             follower_wait(run->follower, now_ms) == 0) {
+            read_token(run);
             follower_connecting(run->follower, url);
             settle(run);
             ws_link_open(run->link);

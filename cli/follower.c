@@ -63,6 +63,7 @@ void follower_destroy(follower_t **self_p)
     buffer_free(&self->messages);
     buffer_free(&self->notes);
     buffer_free(&self->scratch);
+    buffer_free(&self->token);
     free(self);
 }
 
@@ -126,6 +127,12 @@ void follower_subscribe(follower_t *self, struct subscription *subscription, int
     buffer_put_text(to, "}}");
 }
 
+void follower_set_token(follower_t *self, struct span token)
+{
+    buffer_reset(&self->token);
+    buffer_put_span(&self->token, token);
+}
+
 void follower_connecting(follower_t *self, const char *url)
 {
     self->state = FOLLOWER_OPEN;
@@ -138,6 +145,11 @@ void follower_opened(follower_t *self, int64_t now_ms)
 {
     buffer_reset(&self->outgoing);
     self->connect_command = begin_command(self, "connect");
+    if (self->token.size > 0) {
+        buffer_put_text(&self->outgoing, "\"token\":");
+        json_text_string(&self->outgoing, buffer_span(&self->token));
+        buffer_put_byte(&self->outgoing, ',');
+    }
     buffer_put_text(&self->outgoing,
                     "\"name\":\"millrace\",\"version\":\"" MILLRACE_VERSION "\"}}");
     self->due_ms = now_ms + REPLY_MS;

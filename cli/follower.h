@@ -39,6 +39,8 @@ enum follower_state follower_state(const follower_t *self);
 /* Milliseconds until follower_tick or an attempt is due; -1: not before the next event. */
 int64_t follower_wait(const follower_t *self, int64_t now_ms);
 
+/* The connection token of the attempts from here on; valid UTF-8, copied. Empty: none. */
+void follower_set_token(follower_t *self, struct span token);
 /* An attempt begins. `url` is for the notes. */
 void follower_connecting(follower_t *self, const char *url);
 /* The WebSocket is open: the first frame is ready to be sent. */

@@ -40,7 +40,7 @@ struct follower {
     struct subscription *subscriptions;
     size_t subscription_count;
     wire_reader_t *reader;
-    struct buffer outgoing, messages, notes, scratch;
+    struct buffer outgoing, messages, notes, scratch, token;
 };
 
 /* --- follower.c --- */

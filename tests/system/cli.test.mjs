@@ -42,6 +42,7 @@ const misuses = [
   [['publish', 'chat', '-', '--key', 'k'], /--key/],
   [['subscribe'], /missing/],
   [['subscribe', 'chat', 'a b'], /'a b': channel/],
+  [['subscribe', 'chat', '--token'], /--token needs a value/],
   [['subscribe', 'chat', 'chat'], /'chat' is there twice/],
   [['subscribe', 'chat', '--since', '5'], /--since '5': EPOCH:OFFSET/],
   [['subscribe', 'chat', '--since', 'e:x'], /--since 'x'/],

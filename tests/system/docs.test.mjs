@@ -8,11 +8,11 @@
 //   <!-- test: is the one that runs this page -->   only ./dev test
 // Default ports are replaced by free ones, the folder build/ by the build that is under test.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, buildDir, Child, freePort, root, run, scenario, sharedCluster, within } from './harness.mjs';
+import { atEnd, buildDir, Child, freePort, root, run, scenario, sharedCluster, temporaryDirectory, within } from './harness.mjs';
 
 const here = join(root, 'tests/system');
 const node = ['node', '--input-type=module', '-e'];
@@ -69,11 +69,11 @@ async function pageScript(html) {
     ${script.replace("'./millrace-client.js'", `'${root}/sdk/js/client/dist/millrace-client.js'`)}`;
 }
 
-async function runBlock(block, { env, adapt }, last) {
+async function runBlock(block, { env, adapt, folder = root }, last) {
   const [, stays, expected, later] = block.test.match(/^(stays, )?prints "(.*?)"(?:, then "(.*)")?$/) ?? [];
   assert.ok(expected, `not understood: ${block.test}`);
   const [program, ...options] = languages[block.language];
-  const cwd = program === 'node' ? here : root;
+  const cwd = program === 'node' && folder === root ? here : folder;
   const text = block.language === 'html' ? await pageScript(block.text) : block.text;
   const child = new Child(block.text.split('\n')[0], program, [...options, adapt(text)], { env, cwd, input: '' });
   if (stays) {
@@ -99,16 +99,22 @@ async function runPage(file, settings) {
   for (const check of last) await check();
 }
 
-// These start a node of their own.
-for (const file of ['README.md', 'docs/quick-start.md']) {
+// These start a node of their own; those that make files are played in a folder of their own.
+const makeFiles = ['docs/tokens.md'];
+for (const file of ['README.md', 'docs/quick-start.md', ...makeFiles]) {
   scenario(`every command of ${file}`, null, { timeout: 180000 }, async () => {
-    await runPage(file, await freeSettings());
+    const settings = await freeSettings();
+    if (makeFiles.includes(file)) {
+      settings.folder = await temporaryDirectory();
+      atEnd(() => rm(settings.folder, { recursive: true, force: true }));
+    }
+    await runPage(file, settings);
   });
 }
 
 scenario('links between pages lead somewhere', null, async () => {
   const pages = ['README.md', 'docs/quick-start.md', 'docs/protocol.md', 'docs/metrics.md', 'CHANGELOG.md',
-    'docs/client-guide.md', 'sdk/js/client/README.md'];
+    'docs/client-guide.md', 'docs/tokens.md', 'sdk/js/client/README.md'];
   for (const file of pages) {
     const page = await readFile(join(root, file), 'utf8');
     for (const [, target] of page.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {

@@ -154,4 +154,5 @@ scenario('a key file that is not there', null, async () => {
   assert.equal(stderr, `${ini}:1: [site "acme"] keys: ${at('none.keys')}: cannot be read: No such file or directory\n`);
   await refused(65, /none\.keys: cannot be read/, 'token', '--key', at('none.keys'));
   await refused(65, /none\.keys: cannot be read/, 'keys', 'public', at('none.keys'));
+  await refused(65, /none\.token: no token can be read/, 'subscribe', 'chat', '--token', at('none.token'));
 });

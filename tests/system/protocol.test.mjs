@@ -156,7 +156,7 @@ scenario('an unknown delta closes with 3501, fossil is quietly not used', async 
 scenario('a token is refused while there is no key to verify it with', async () => {
   const client = await Client.open(cluster, { connect: false });
   client.send(text(1, 'connect', { token: 'a.b.c' }));
-  assert.equal((await client.closing()).code, 3500);
+  assert.deepEqual(await client.closing(), { code: 3500, reason: 'invalid token: no site has keys to verify tokens with' });
 });
 
 scenario('the same address again is 105, also by another string', async () => {
