@@ -52,6 +52,7 @@ struct session {
     const struct identity *identity;
     int64_t heartbeat_at_ms; /* the next ping, or the end of waiting for a pong */
     int64_t end_wall_ms;     /* when the token's time is up, 0: never */
+    int64_t refreshed_at_ms; /* 0: never */
 };
 
 /* The channel of a session under one client string. Commands on it are strictly serial: while one

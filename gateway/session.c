@@ -5,6 +5,8 @@
 #include "gateway/hub_priv.h"
 #include "proto/ws_frame.h"
 
+#define REFRESH_MS 200 /* between two refreshes: each costs the check of a signature */
+
 void *session_connection(const session_t *session)
 {
     return session->connection;
@@ -263,6 +265,11 @@ static void do_connect(hub_t *self, session_t *session, const struct client_comm
 /* Another token of the same subscriber moves the end of the connection. */
 static void refresh(hub_t *self, session_t *session, const struct client_command *command)
 {
+    if (session->refreshed_at_ms != 0 && self->now_ms - session->refreshed_at_ms < REFRESH_MS) {
+        session_reply_error(self, session, command->id, CLIENT_ERROR_TOO_MANY_REQUESTS, NULL);
+        return;
+    }
+    session->refreshed_at_ms = self->now_ms;
     struct identity *identity;
     enum identity_rule rule = verify(self, session, command->token, &identity);
     if (identity_outcome(rule) == IDENTITY_IS_EXPIRED) { /* an error would end the SDK for good */

@@ -264,6 +264,21 @@ START_TEST(an_expired_refresh_lets_the_client_come_back)
 END_TEST
 
 /* The wall clock is set while connections live. */
+START_TEST(refreshes_are_not_for_free)
+{
+    connect_with("{\"exp\":1800000100," MEMBER "}");
+    expect("connect");
+    for (int i = 0; i < 3; i++) {
+        send_token("refresh", HEADER, "{\"exp\":1800000200," MEMBER "}");
+        expect(i == 0 ? "\"ttl\":200" : "\"code\":111");
+    }
+    world_advance(&world, 200);
+    send_token("refresh", HEADER, "{\"exp\":1800000200," MEMBER "}");
+    expect("\"ttl\":200");
+    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->tokens_accepted_total, 3);
+}
+END_TEST
+
 START_TEST(the_wall_clock_may_be_set)
 {
     connect_with("{\"exp\":1800000600," MEMBER "}");
@@ -274,6 +289,21 @@ START_TEST(the_wall_clock_may_be_set)
     set_wall(NOW + 7200);
     live(26000); /* noticed with the next ping */
     expect_closed(CLIENT_CLOSE_EXPIRED);
+}
+END_TEST
+
+/* The timer for an end that is put off is no heartbeat. */
+START_TEST(an_end_that_does_not_come_pings_nobody)
+{
+    connect_with("{\"exp\":1800000011," MEMBER "}"); /* ends after 36 s */
+    expect("\"ttl\":11");
+    live(30000); /* one ping, 12.5 to 25 s after the start; the next 25 s behind its pong */
+    set_wall(NOW - 3600);
+    world_advance(&world, 7000);
+    expect_open();
+    ck_assert_ptr_null(world_next(&world, 0));
+    live(30000);
+    expect_open();
 }
 END_TEST
 
@@ -306,7 +336,9 @@ int main(void)
     tcase_add_test(tests, a_refresh_leaves_the_heartbeat_alone);
     tcase_add_test(tests, a_refresh_is_for_the_same_subscriber);
     tcase_add_test(tests, an_expired_refresh_lets_the_client_come_back);
+    tcase_add_test(tests, refreshes_are_not_for_free);
     tcase_add_test(tests, the_wall_clock_may_be_set);
+    tcase_add_test(tests, an_end_that_does_not_come_pings_nobody);
     tcase_add_test(tests, addresses_outside_the_own_context_are_refused);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
