@@ -92,10 +92,18 @@ static void run_effects(gateway_t *self, int64_t now_ms)
     }
 }
 
+/* Once or twice a turn: so the hub follows a wall clock that is set. */
+static int64_t now(gateway_t *self)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    hub_set_wall(self->hub, clock_wall_ms() - now_ms);
+    return now_ms;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     gateway_t *self = timer->data;
-    int64_t now_ms = clock_monotonic_ms();
+    int64_t now_ms = now(self);
     self->tick_at_ms = INT64_MAX;
     hub_tick(self->hub, now_ms);
     ws_tick(self->ws, now_ms);
@@ -150,8 +158,7 @@ static void on_no_sleep(uv_idle_t *handle)
 static void on_before_sleep(uv_prepare_t *handle)
 {
     gateway_t *self = handle->data;
-    int64_t now_ms = clock_monotonic_ms();
-    hub_set_wall(self->hub, clock_wall_ms() - now_ms);
+    int64_t now_ms = now(self);
     run_effects(self, now_ms);
     set_tick(self, now_ms);
     if (bus_link_is_busy(self->bus))

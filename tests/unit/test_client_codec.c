@@ -365,6 +365,25 @@ START_TEST(the_connect_reply)
                                                       .ping_seconds = 25});
     expect_written("{\"id\":37,\"connect\":{\"client\":\"a\\\"b\",\"version\":\"millrace 1\","
                    "\"ping\":25,\"pong\":true}}");
+    client_write_connected(&out, 1,
+                           &(struct client_connected){.client = span_text("a"),
+                                                      .version = span_text("m"),
+                                                      .ping_seconds = 25,
+                                                      .ttl_seconds = 60});
+    expect_written("{\"id\":1,\"connect\":{\"client\":\"a\",\"version\":\"m\",\"expires\":true,"
+                   "\"ttl\":60,\"ping\":25,\"pong\":true}}");
+}
+END_TEST
+
+START_TEST(the_refresh_reply)
+{
+    struct client_connected result = {.client = span_text("a"), .version = span_text("m")};
+    client_write_refreshed(&out, 3, &result);
+    expect_written("{\"id\":3,\"refresh\":{\"client\":\"a\",\"version\":\"m\"}}");
+    result.ttl_seconds = 7;
+    client_write_refreshed(&out, 4, &result);
+    expect_written("{\"id\":4,\"refresh\":{\"client\":\"a\",\"version\":\"m\",\"expires\":true,"
+                   "\"ttl\":7}}");
 }
 END_TEST
 
@@ -559,6 +578,7 @@ static TCase *replies(void)
     TCase *tests = tcase_create("replies");
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, the_connect_reply);
+    tcase_add_test(tests, the_refresh_reply);
     tcase_add_test(tests, the_subscribe_reply);
     tcase_add_test(tests, empty_results_are_objects);
     tcase_add_test(tests, the_history_reply_has_everything_always);
