@@ -47,7 +47,6 @@ struct session {
     enum client_close close_code;
     bool drop_queue;
     const char *close_reason; /* NULL: that of close_code */
-    const struct hub *hub;
     /* &hub->visitor, or with a token one of its own. Not NULL once OPEN. */
     const struct identity *identity;
     int64_t heartbeat_at_ms; /* the next ping, or the end of waiting for a pong */

@@ -155,11 +155,11 @@ static int64_t first_ping_ms(const hub_t *self, const session_t *session)
 
 /* --- who it is --- */
 
-static void set_identity(session_t *session, const struct identity *identity)
+static void set_identity(hub_t *self, session_t *session, const struct identity *identity)
 {
     struct identity *before = (struct identity *)(uintptr_t)session->identity;
     session->identity = identity;
-    if (before && before != &session->hub->visitor)
+    if (before && before != &self->visitor)
         identity_destroy(&before);
 }
 
@@ -243,9 +243,9 @@ static void do_connect(hub_t *self, session_t *session, const struct client_comm
             refuse_token(self, session, command->id, rule);
             return;
         }
-        set_identity(session, identity);
+        set_identity(self, session, identity);
     } else if (self->settings.anonymous) {
-        set_identity(session, &self->visitor);
+        set_identity(self, session, &self->visitor);
     } else {
         session->state = SESSION_REFUSED;
         session_reply_error(self, session, command->id, CLIENT_ERROR_UNAUTHORIZED, NULL);
@@ -280,7 +280,7 @@ static void refresh(hub_t *self, session_t *session, const struct client_command
         close_for_token(self, session, rule);
         return;
     }
-    set_identity(session, identity);
+    set_identity(self, session, identity);
     set_end(self, session);
     arm_timer(self, session);
     self->metrics.refreshes_total++;
@@ -445,7 +445,6 @@ session_t *hub_session_opened(hub_t *self, void *connection, int64_t now_ms)
     session_t *session = calloc(1, sizeof *session);
     if (!session)
         return NULL;
-    session->hub = self;
     session->connection = connection;
     session->number = self->settings.incarnation + ++self->session_number;
     LIST_INIT(&session->subscriptions);
@@ -476,6 +475,6 @@ void hub_session_closed(hub_t *self, session_t *session, int64_t now_ms)
         TAILQ_REMOVE(&self->dirty, session, dirty_link);
     TAILQ_REMOVE(&self->sessions, session, all);
     self->session_count--;
-    set_identity(session, NULL);
+    set_identity(self, session, NULL);
     free(session);
 }
