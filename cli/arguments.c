@@ -17,8 +17,11 @@ static void print_help(const struct cli_usage *usage)
     for (size_t i = 0; i < usage->option_count; i++) {
         const struct cli_option *option = &usage->options[i];
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", option->name, option->value ? " " : "",
-                 option->value ? option->value : "");
+        if (!option->value)
+            snprintf(left, sizeof left, "--%s", option->name);
+        else
+            snprintf(left, sizeof left, option->flag ? "--%s[=%s]" : "--%s %s", option->name,
+                     option->value);
         printf("  %-22s %s\n", left, option->help);
     }
     printf("  %-22s %s\n", "--help", "this text");
@@ -57,8 +60,10 @@ static void fill_table(const struct cli_usage *usage, struct option table[OPTION
     size_t count = 0;
     for (; count < usage->option_count && count < OPTIONS_MAX - 1; count++) {
         const struct cli_option *from = &usage->options[count];
-        table[count] = (struct option){from->name, from->value ? required_argument : no_argument,
-                                       NULL, 256 + (int)count};
+        int argument = !from->value ? no_argument
+                       : from->flag ? optional_argument
+                                    : required_argument;
+        table[count] = (struct option){from->name, argument, NULL, 256 + (int)count};
     }
     table[count++] = (struct option){"help", no_argument, NULL, 'h'};
     table[count] = (struct option){0};
@@ -85,10 +90,10 @@ static bool take_options(const struct cli_usage *usage, int argc, char **argv, i
             return false;
         }
         const struct cli_option *option = &usage->options[got - 256];
-        if (option->value)
-            *option->text = optarg;
-        else
+        if (option->flag)
             *option->flag = true;
+        if (optarg)
+            *option->text = optarg;
     }
     return true;
 }

@@ -5,3 +5,5 @@
 int cmd_publish(int argc, char **argv);
 int cmd_subscribe(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_reference(int argc, char **argv);

@@ -12,7 +12,9 @@ static const struct command {
 } commands[] = {
     {"publish", "publish a message to a channel or a resource", cmd_publish},
     {"subscribe", "print what is published, until Ctrl-C", cmd_subscribe},
+    {"status", "show the node, its gateways, their load and what was lost", cmd_status},
     {"check-config", "check a settings file and print the effective settings", cmd_check_config},
+    {"reference", "print the codes that clients and backends see", cmd_reference},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -22,8 +24,8 @@ static void print_help(FILE *to)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(to, "  %-14s %s\n", commands[i].name, commands[i].help);
     fputs("\nmillrace COMMAND --help tells more about one. millrace --version prints the version.\n"
-          "Exit status: 0 done, 1 refused, 64 wrong arguments, 65 wrong JSON, 69 nobody answers,\n"
-          "70 an internal error, 78 wrong settings.\n",
+          "Exit status: 0 done, 1 refused (status: something is wrong), 64 wrong arguments,\n"
+          "65 wrong JSON, 69 nobody answers, 70 an internal error, 78 wrong settings.\n",
           to);
 }
 

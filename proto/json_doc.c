@@ -137,6 +137,11 @@ int64_t json_int_of(const struct json_value *value)
     return json_integer_value(json_of(value));
 }
 
+double json_number_of(const struct json_value *value)
+{
+    return json_number_value(json_of(value));
+}
+
 bool json_bool_of(const struct json_value *value)
 {
     return json_is_true(json_of(value));

@@ -62,6 +62,7 @@ check() {
         only("zmq.h", "^(broker/(bus|peers)|gateway/bus_link)[^/]*$|^(cli|bench)/")
         only("libwebsockets.h", "^gateway/(ws[^/]*|gateway[.]c)$|^cli/")
         only("uv.h", "^gateway/")
+        only("curl/curl.h", "^cli/http_get[.]c$")
         if (pure && name ~ "^(time|sys/time|poll|sys/epoll|sys/socket|netinet/.*|netdb|syslog|uv)[.]h$")
             report("a pure file may not use <" name ">")
     }
@@ -106,6 +107,7 @@ prove() {
     plant gateway/ws.c '#include <zmq.h>'
     plant gateway/hub.c '#include <libwebsockets.h>'
     plant broker/x.c '#include <uv.h>'
+    plant cli/cmd_status.c '#include <curl/curl.h>'
     plant gateway/session.c '#include <uv.h>'
     plant common/x.c '#include <time.h>'
     plant common/x.c '#include "common/clock.h"'
