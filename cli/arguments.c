@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define OPTIONS_MAX 16 /* of one command, --help among them */
+#define HELP        256
 
 static void print_help(const struct cli_usage *usage)
 {
@@ -54,7 +55,7 @@ int cli_fail(const struct cli_usage *usage, enum cli_exit status, const char *fo
     return status;
 }
 
-/* getopt's own table: option i returns 256 + i, --help 'h'. */
+/* getopt's own table: option i returns HELP + 1 + i. */
 static void fill_table(const struct cli_usage *usage, struct option table[OPTIONS_MAX + 1])
 {
     size_t count = 0;
@@ -63,9 +64,9 @@ static void fill_table(const struct cli_usage *usage, struct option table[OPTION
         int argument = !from->value ? no_argument
                        : from->flag ? optional_argument
                                     : required_argument;
-        table[count] = (struct option){from->name, argument, NULL, 256 + (int)count};
+        table[count] = (struct option){from->name, argument, NULL, HELP + 1 + (int)count};
     }
-    table[count++] = (struct option){"help", no_argument, NULL, 'h'};
+    table[count++] = (struct option){"help", no_argument, NULL, HELP};
     table[count] = (struct option){0};
 }
 
@@ -77,19 +78,19 @@ static bool take_options(const struct cli_usage *usage, int argc, char **argv, i
     opterr = 0;
     int got;
     while ((got = getopt_long(argc, argv, ":h", table, NULL)) != -1) {
-        if (got == 'h') {
+        if (got == HELP || got == 'h') {
             print_help(usage);
             *status = CLI_OK;
             return false;
         }
         if (got == ':' || got == '?') {
-            const char *rule = got == ':'      ? "needs a value"
-                               : optopt >= 256 ? "takes no value"
-                                               : "is not an option of this command";
+            const char *rule = got == ':'       ? "needs a value"
+                               : optopt >= HELP ? "takes no value"
+                                                : "is not an option of this command";
             *status = cli_misuse(usage, "%s %s", argv[optind - 1], rule);
             return false;
         }
-        const struct cli_option *option = &usage->options[got - 256];
+        const struct cli_option *option = &usage->options[got - HELP - 1];
         if (option->flag)
             *option->flag = true;
         if (optarg)
