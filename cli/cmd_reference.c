@@ -3,6 +3,7 @@
 
 #include "cli/arguments.h"
 #include "cli/commands.h"
+#include "proto/figures.h"
 
 static const struct cli_usage usage = {
     .command = "reference",
@@ -63,12 +64,23 @@ static void print_statuses(void)
 #undef STATUS
 }
 
+static void print_figures(void)
+{
+    static const char *const kinds[] = {[FIGURE_GAUGE] = "now",
+                                        [FIGURE_TOTAL] = "since the start",
+                                        [FIGURE_FLAG] = "true or false"};
+    puts("| figure | | meaning |\n| --- | --- | --- |");
+    for (size_t i = 0; i < FIGURES_COUNT; i++)
+        printf("| `%s` | %s | %s |\n", figure_descriptions[i].name,
+               kinds[figure_descriptions[i].kind], figure_descriptions[i].text);
+}
+
 static const struct table {
     const char *name;
     void (*print)(void);
 } tables[] = {
     {"errors", print_errors},   {"closes", print_closes},     {"unsubscribes", print_unsubscribes},
-    {"methods", print_methods}, {"statuses", print_statuses},
+    {"methods", print_methods}, {"statuses", print_statuses}, {"figures", print_figures},
 };
 #define TABLE_COUNT (sizeof tables / sizeof *tables)
 
@@ -89,8 +101,8 @@ int cmd_reference(int argc, char **argv)
     }
     if (!found)
         return cli_misuse(&usage,
-                          "'%s' is no table; there are errors, closes, unsubscribes, methods and "
-                          "statuses",
+                          "'%s' is no table; there are errors, closes, unsubscribes, methods, "
+                          "statuses and figures",
                           name);
     return fflush(stdout) == 0 ? CLI_OK
                                : cli_fail(&usage, CLI_FAILED, "the output was not written");

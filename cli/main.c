@@ -14,7 +14,7 @@ static const struct command {
     {"subscribe", "print what is published, until Ctrl-C", cmd_subscribe},
     {"status", "show the node, its gateways, their load and what was lost", cmd_status},
     {"check-config", "check a settings file and print the effective settings", cmd_check_config},
-    {"reference", "print the codes that clients and backends see", cmd_reference},
+    {"reference", "print the codes and figures that others see", cmd_reference},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
