@@ -140,7 +140,7 @@ static int publish(const struct address *address, const char *json, int timeout_
     struct endpoint parsed;
     if (!endpoint_parse(span_text(endpoint), &parsed))
         return cli_misuse(&usage,
-                          "--endpoint: '%s' is no endpoint: tcp://ADDRESS:PORT or ipc://PATH is "
+                          "%s is no endpoint: tcp://ADDRESS:PORT or ipc://PATH is "
                           "expected",
                           endpoint);
     struct buffer why = {0};

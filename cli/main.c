@@ -12,8 +12,8 @@ static const struct command {
 } commands[] = {
     {"publish", "publish a message to a channel or a resource", cmd_publish},
     {"subscribe", "print what is published, until Ctrl-C", cmd_subscribe},
-    {"status", "show the node, its gateways, their load and what was lost", cmd_status},
     {"check-config", "check a settings file and print the effective settings", cmd_check_config},
+    {"status", "show the node, its gateways, their load and what was lost", cmd_status},
     {"reference", "print the codes and figures that others see", cmd_reference},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

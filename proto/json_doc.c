@@ -137,14 +137,14 @@ int64_t json_int_of(const struct json_value *value)
     return json_integer_value(json_of(value));
 }
 
-double json_number_of(const struct json_value *value)
-{
-    return json_number_value(json_of(value));
-}
-
 bool json_bool_of(const struct json_value *value)
 {
     return json_is_true(json_of(value));
+}
+
+double json_number_of(const struct json_value *value)
+{
+    return json_number_value(json_of(value));
 }
 
 const struct json_value *json_member(const struct json_value *object, const char *name)

@@ -36,9 +36,9 @@ const struct json_value *json_doc_root(const json_doc_t *self);
 enum json_type json_type_of(const struct json_value *value);
 struct span json_string_of(const struct json_value *value); /* may contain U+0000 */
 int64_t json_int_of(const struct json_value *value);
+bool json_bool_of(const struct json_value *value);
 /* Of an integer or a real; 0 of anything else. */
 double json_number_of(const struct json_value *value);
-bool json_bool_of(const struct json_value *value);
 
 /* NULL when there is no such member (or the value is no object). */
 const struct json_value *json_member(const struct json_value *object, const char *name);

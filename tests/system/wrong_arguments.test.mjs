@@ -57,6 +57,15 @@ for (const [command, right] of Object.entries(commands)) {
     }
   });
 
+  scenario(`${command}: --help and -h are no mistakes`, null, async () => {
+    assert.match((await run(programs.cli, ['--help'])).stdout, new RegExp(`^  ${command} `, 'm'));
+    for (const option of ['--help', '-h']) {
+      const { code, stdout, stderr } = await run(programs.cli, [command, option]);
+      assert.deepEqual([code, stderr], [0, '']);
+      assert.match(stdout, new RegExp(`^usage: millrace ${command} `));
+    }
+  });
+
   scenario(`${command}: the usage is told`, null, async () => {
     const { stderr } = await run(programs.cli, [command, ...right, '--colour']);
     assert.match(stderr, new RegExp(`^millrace ${command}: .*\nusage: millrace ${command} .*\nmillrace ${command} --help tells more\\.\n$`));
@@ -71,41 +80,25 @@ for (const command of ['publish', 'status']) {
   }
 }
 
-// --- command lines ---
+// --- command lines (more of them are in cli.test.mjs) ---
 
 const lines = [
-  [[], /usage: millrace COMMAND/],
   [[''], /'' is no command/],
-  [['dance'], /'dance' is no command/],
   [['--dance'], /'--dance' is no command/],
   [['Publish'], /'Publish' is no command/],
 
-  [['publish'], /missing.*CHANNEL/],
-  [['publish', 'chat'], /missing/],
-  [['publish', 'chat', '{}', 'more'], /'more' is one argument too many/],
-  [['publish', 'a b', '{}'], /'a b': channel: only letters/],
   [['publish', '', '{}'], /'': channel/],
-  [['publish', 'chat:', '{}'], /'chat:': resource/],
   [['publish', ':room', '{}'], /':room': channel/],
   [['publish', 'x'.repeat(141), '{}'], /140/],
   [['publish', 'chät', '{}'], /'chät': channel/],
-  [['publish', 'chat', '{}', '--endpoint', 'nowhere'], /'nowhere' is no endpoint/],
-  [['publish', 'chat', '{}', '--endpoint', ''], /'' is no endpoint/],
-  [['publish', 'chat', '{}', '--endpoint', 'tcp://127.0.0.1:99999'], /'tcp:\/\/127\.0\.0\.1:99999' is no endpoint/],
-  [['publish', 'chat', '-', '--key', 'k'], /--key/],
+  [['publish', 'chat', '{}', '--endpoint', ''], / is no endpoint: tcp:/],
+  [['publish', 'chat', '{}', '--endpoint', 'tcp://127.0.0.1:99999'], /tcp:\/\/127\.0\.0\.1:99999 is no endpoint/],
 
-  [['subscribe'], /missing/],
-  [['subscribe', 'chat', 'a b'], /'a b': channel/],
   [['subscribe', ''], /'': channel/],
-  [['subscribe', 'chat', 'chat'], /'chat' is there twice/],
   [['subscribe', ...Array.from({ length: 129 }, (_, i) => `c${i}`)], /'c128' is one argument too many/],
-  [['subscribe', 'chat', '--since', '5'], /--since '5': EPOCH:OFFSET/],
   [['subscribe', 'chat', '--since', ':5'], /--since ':5': EPOCH:OFFSET/],
   [['subscribe', 'chat', '--since', 'e:'], /--since ''/],
-  [['subscribe', 'chat', '--since', 'e:x'], /--since 'x'/],
   [['subscribe', 'chat', '--since', 'e:9007199254740993'], /--since '9007199254740993'/],
-  [['subscribe', 'chat', 'news', '--since', 'e:5'], /'news'/],
-  [['subscribe', 'chat', '--url', 'http://127.0.0.1/'], /'http:\/\/127.0.0.1\/' is no address like ws:/],
   [['subscribe', 'chat', '--url', ''], /'' is no address like ws:/],
 
   [['status', '5'], /'5' is one argument too many/],
@@ -126,7 +119,6 @@ const lines = [
   [['status', '--url', 'http://127.0.0.1:7480/#x'], /--url/],
   [['status', '--url', `http://127.0.0.1/${'x'.repeat(2000)}`], /--url: more than 2000 bytes/],
 
-  [['check-config', 'a', 'b'], /'b' is one argument too many/],
   [['reference', 'codes'], /'codes' is no table; there are errors, closes/],
   [['reference', ''], /'' is no table/],
   [['reference', 'errors', 'closes'], /'closes' is one argument too many/],
@@ -175,8 +167,8 @@ scenario('settings in the environment are checked as well', null, async () => {
 // --- JSON ---
 
 for (const [json, rule] of [
-  ['', /not JSON/], ['nonsense', /not JSON/], ['[1]', /JSON object/], ['"text"', /JSON object/], ['null', /JSON object/],
-  ['5', /JSON object/], ['{"a":1,"a":2}', /not JSON.*a/s], ['{"a":1', /not JSON/], ['{"a":1}}', /not JSON/], ["{'a':1}", /not JSON/],
+  ['', /not JSON/], ['null', /JSON object/],
+  ['5', /JSON object/], ['{"a":1}}', /not JSON/], ["{'a':1}", /not JSON/],
   ['{"a":1,}', /not JSON/], ['{"a":NaN}', /not JSON/], ['{"a":1e999}', /not JSON/], ['{"a":"\\ud800"}', /not JSON/],
   [`{"a":${'['.repeat(600)}${']'.repeat(600)}}`, /not JSON.*deep|not JSON.*nest/s],
 ]) {
