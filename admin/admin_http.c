@@ -48,6 +48,23 @@ static void answer_ready(admin_http_t *self, struct answer *answer)
         answer->status = MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 
+static void answer_not_found(admin_http_t *self, struct answer *answer)
+{
+    answer->status = MHD_HTTP_NOT_FOUND;
+    buffer_printf(&answer->body, "not found; there are /metrics, /healthz%s\n",
+                  self->handlers.status ? ", /readyz and /status" : " and /readyz");
+}
+
+static void answer_status(admin_http_t *self, struct answer *answer)
+{
+    if (!self->handlers.status) {
+        answer_not_found(self, answer);
+        return;
+    }
+    answer->content_type = "application/json";
+    self->handlers.status(self->handlers.arg, &answer->body);
+}
+
 static const struct page {
     const char *path;
     void (*answer)(admin_http_t *self, struct answer *answer);
@@ -55,6 +72,7 @@ static const struct page {
     {"/metrics", answer_metrics},
     {"/healthz", answer_health},
     {"/readyz", answer_ready},
+    {"/status", answer_status},
 };
 
 static void answer_path(admin_http_t *self, const char *path, struct answer *answer)
@@ -65,8 +83,7 @@ static void answer_path(admin_http_t *self, const char *path, struct answer *ans
             return;
         }
     }
-    answer->status = MHD_HTTP_NOT_FOUND;
-    buffer_put_text(&answer->body, "not found; there are /metrics, /healthz and /readyz\n");
+    answer_not_found(self, answer);
 }
 
 /* --- libmicrohttpd --- */

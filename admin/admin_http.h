@@ -4,7 +4,7 @@
 
 #include "proto/buffer.h"
 
-/* admin_http - /metrics, /healthz and /readyz of one process, on libmicrohttpd.
+/* admin_http - /metrics, /healthz, /readyz and perhaps /status of one process, on libmicrohttpd.
  *
  * No thread of its own: the owner watches admin_http_fd for reading and calls
  * admin_http_serve when it is readable and whenever admin_http_wait has passed.
@@ -19,6 +19,8 @@ struct admin_http_handlers {
     void (*metrics)(void *arg, struct buffer *to);
     /* True: ready (200), false: 503. Either way `to` gets one JSON object with the reasons. */
     bool (*ready)(void *arg, struct buffer *to);
+    /* One JSON object. NULL: this process has no /status. */
+    void (*status)(void *arg, struct buffer *to);
 };
 
 /* Listens on address (an IPv4 or IPv6 literal). NULL on failure; *why then gets a sentence.

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "admin/admin_http.h"
+#include "admin/resident.h"
 #include "broker/bus.h"
 #include "broker/core.h"
 #include "broker/plan.h"
@@ -256,6 +257,12 @@ static bool write_ready(void *arg, struct buffer *to)
     return !self->stopping;
 }
 
+static void write_status(void *arg, struct buffer *to)
+{
+    struct broker *self = arg;
+    core_write_status(self->core, resident_bytes(), to, clock_monotonic_ms());
+}
+
 /* --- start --- */
 
 static int fail(int code, const char *setting, const char *value, struct span reason)
@@ -341,7 +348,7 @@ static int start_admin(struct broker *self)
     const struct options_broker *options = &self->options->broker;
     if (options->admin_port == 0)
         return EXIT_SUCCESS;
-    struct admin_http_handlers handlers = {self, write_metrics, write_ready};
+    struct admin_http_handlers handlers = {self, write_metrics, write_ready, write_status};
     struct buffer why = {0};
     self->admin =
         admin_http_new(options->admin_address, (uint16_t)options->admin_port, &handlers, &why);

@@ -24,6 +24,7 @@ core_t *core_new(const struct core_settings *settings, int64_t now_ms)
     self->metrics = settings->metrics;
     self->nonce = settings->random(settings->random_arg);
     self->tick_ms = self->second_ms = self->probe_ms = now_ms;
+    self->started_ms = self->rates.at_ms = now_ms;
     self->node = strdup(settings->node);
     self->streams = streams_new(&settings->streams, now_ms);
     self->idempotency = idempotency_new(settings->idempotency_ms, settings->idempotency_keys);
@@ -101,6 +102,7 @@ void core_sent(core_t *self, party_t *to, enum core_sent sent)
         return;
     }
     self->metrics->answers_dropped_total += sent == CORE_DROPPED;
+    self->metrics->gateways_gone_total += sent == CORE_GONE && to->welcome;
     if (sent == CORE_GONE)
         core_gateway_left(self, to);
     else
@@ -184,8 +186,10 @@ void core_tick(core_t *self, int64_t now_ms)
         idempotency_expire(self->idempotency, now_ms, TICK_BUDGET);
         core_presence_tick(self, now_ms);
     }
-    if (is_due(&self->second_ms, SECOND_MS, now_ms))
+    if (is_due(&self->second_ms, SECOND_MS, now_ms)) {
         run_second(self, now_ms);
+        core_status_second(self, now_ms);
+    }
     if (is_due(&self->probe_ms, PROBE_MS, now_ms)) {
         parties_sweep(self->parties, now_ms - SILENT_MS);
         parties_visit(self->parties, probe, self);

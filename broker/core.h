@@ -104,5 +104,9 @@ bool core_is_settled(const core_t *self);
 size_t core_memory(const core_t *self);
 /* Brings the gauges up to date. */
 void core_measure(const core_t *self);
+/* One JSON object: what `millrace status` shows (docs/operations.md). `memory_bytes` is the
+ * process's. Bounded: no more than CORE_STATUS_GATEWAYS gateways are listed. */
+#define CORE_STATUS_GATEWAYS 256
+void core_write_status(core_t *self, uint64_t memory_bytes, struct buffer *to, int64_t now_ms);
 /* As gateways see it. */
 uint64_t core_nonce(const core_t *self);

@@ -15,6 +15,7 @@
  *   core_subscribe.c  gateways: who is there, subscriptions, fences
  *   core_answers.c    their questions, and what was missed
  *   core_presence.c   who is there, on all gateways
+ *   core_status.c     what they say of themselves, /status
  */
 
 /* One item of a request, decided. */
@@ -63,6 +64,13 @@ struct appends {
     uint64_t first, next; /* tickets: the oldest kept, the next to be given */
 };
 
+/* The broker's own rates, measured each second. */
+struct core_rates {
+    int64_t at_ms;
+    uint64_t acknowledged_total, published_total; /* then */
+    double acknowledged, published;               /* per second, in the second before */
+};
+
 struct core {
     struct core_settings settings;
     char *node;
@@ -81,6 +89,9 @@ struct core {
     uint64_t nonce, canary;
     int64_t tick_ms, second_ms, probe_ms; /* when the next one is due */
     bool publish_all;                     /* an interest was lost: XPUB alone knows who listens */
+
+    int64_t started_ms;
+    struct core_rates rates;
 
     /* Gateways whose questions can be answered now. */
     party_t *ready_first, *ready_last;
@@ -124,3 +135,10 @@ void core_probe_gateway(core_t *core, party_t *gateway);
 void core_make_ready(core_t *core, party_t *gateway);
 /* One frame of questions. */
 void core_ask(core_t *core, party_t *gateway, struct span frame);
+
+/* --- core_status.c --- */
+
+/* One frame of figures. */
+void core_figures(core_t *core, party_t *gateway, struct span frame, int64_t now_ms);
+/* Each second: the broker's rates, how many gateways are silent. */
+void core_status_second(core_t *core, int64_t now_ms);

@@ -55,6 +55,8 @@ static void join(core_t *core, party_t *gateway, const struct bus_hello *hello)
     parties_visit(core->parties, replace, &(struct newcomer){core, gateway});
     core_presence_joined(core, gateway);
     if (joins) {
+        gateway->welcome_ms = gateway->heard_ms;
+        gateway->figures_count = 0;
         core->gateways++;
         tell_log(core, CORE_GATEWAY_JOINED, gateway);
     }
@@ -166,6 +168,9 @@ void core_gateway_frame(core_t *self, struct span peer, struct span bytes, int64
         break;
     case BUS_PRESENCE_PART:
         core_presence_part(self, gateway, bytes, now_ms);
+        break;
+    case BUS_FIGURES:
+        core_figures(self, gateway, bytes, now_ms);
         break;
     default:
         self->metrics->gateway_frames_malformed_total++;

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/figures.h"
 #include "proto/span.h"
 
 /* parties - the backends and gateways that talk to the broker, known by endpoint and routing id.
@@ -37,7 +38,11 @@ typedef struct party {
     uint8_t name_size;
     struct ask *first_ask, *last_ask;
     size_t asks;
-    bool ready; /* in the core's list of gateways to be answered */
+    int64_t welcome_ms;
+    struct figures figures, earlier; /* the last two that it sent */
+    int64_t figures_ms;              /* when the last one came */
+    uint32_t figures_count;          /* 0, 1, 2: that many of them are there */
+    bool ready;                      /* in the core's list of gateways to be answered */
     struct party *next_ready;
     struct party *next_gateway; /* in the list of those that are asked for presence */
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define OPTIONS_MAX 16 /* of one command, --help among them */
+#define HELP        256
 
 static void print_help(const struct cli_usage *usage)
 {
@@ -17,8 +18,11 @@ static void print_help(const struct cli_usage *usage)
     for (size_t i = 0; i < usage->option_count; i++) {
         const struct cli_option *option = &usage->options[i];
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", option->name, option->value ? " " : "",
-                 option->value ? option->value : "");
+        if (!option->value)
+            snprintf(left, sizeof left, "--%s", option->name);
+        else
+            snprintf(left, sizeof left, option->flag ? "--%s[=%s]" : "--%s %s", option->name,
+                     option->value);
         printf("  %-22s %s\n", left, option->help);
     }
     printf("  %-22s %s\n", "--help", "this text");
@@ -51,16 +55,18 @@ int cli_fail(const struct cli_usage *usage, enum cli_exit status, const char *fo
     return status;
 }
 
-/* getopt's own table: option i returns 256 + i, --help 'h'. */
+/* getopt's own table: option i returns HELP + 1 + i. */
 static void fill_table(const struct cli_usage *usage, struct option table[OPTIONS_MAX + 1])
 {
     size_t count = 0;
     for (; count < usage->option_count && count < OPTIONS_MAX - 1; count++) {
         const struct cli_option *from = &usage->options[count];
-        table[count] = (struct option){from->name, from->value ? required_argument : no_argument,
-                                       NULL, 256 + (int)count};
+        int argument = !from->value ? no_argument
+                       : from->flag ? optional_argument
+                                    : required_argument;
+        table[count] = (struct option){from->name, argument, NULL, HELP + 1 + (int)count};
     }
-    table[count++] = (struct option){"help", no_argument, NULL, 'h'};
+    table[count++] = (struct option){"help", no_argument, NULL, HELP};
     table[count] = (struct option){0};
 }
 
@@ -72,23 +78,23 @@ static bool take_options(const struct cli_usage *usage, int argc, char **argv, i
     opterr = 0;
     int got;
     while ((got = getopt_long(argc, argv, ":h", table, NULL)) != -1) {
-        if (got == 'h') {
+        if (got == HELP || got == 'h') {
             print_help(usage);
             *status = CLI_OK;
             return false;
         }
         if (got == ':' || got == '?') {
-            const char *rule = got == ':'      ? "needs a value"
-                               : optopt >= 256 ? "takes no value"
-                                               : "is not an option of this command";
+            const char *rule = got == ':'       ? "needs a value"
+                               : optopt >= HELP ? "takes no value"
+                                                : "is not an option of this command";
             *status = cli_misuse(usage, "%s %s", argv[optind - 1], rule);
             return false;
         }
-        const struct cli_option *option = &usage->options[got - 256];
-        if (option->value)
-            *option->text = optarg;
-        else
+        const struct cli_option *option = &usage->options[got - HELP - 1];
+        if (option->flag)
             *option->flag = true;
+        if (optarg)
+            *option->text = optarg;
     }
     return true;
 }

@@ -18,7 +18,7 @@ enum cli_exit {
 };
 
 /* One option. With `value` (the name of its value in --help) it is stored in *text, without it
- * *flag becomes true. */
+ * *flag becomes true. With both the value may be left out: --watch or --watch=SECONDS. */
 struct cli_option {
     const char *name;
     const char *value;

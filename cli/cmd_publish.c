@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/settings.h"
 #include "common/address.h"
+#include "common/endpoint.h"
 #include "proto/json_doc.h"
 
 #define PAYLOAD_DEPTH_MAX 512 /* what we send; what is allowed is for the broker to say */
@@ -136,6 +137,12 @@ static int publish_lines(backend_client_t *client, struct backend_client_message
 
 static int publish(const struct address *address, const char *json, int timeout_ms)
 {
+    struct endpoint parsed;
+    if (!endpoint_parse(span_text(endpoint), &parsed))
+        return cli_misuse(&usage,
+                          "%s is no endpoint: tcp://ADDRESS:PORT or ipc://PATH is "
+                          "expected",
+                          endpoint);
     struct buffer why = {0};
     backend_client_t *client = backend_client_new(endpoint, timeout_ms, &why);
     if (!client) {

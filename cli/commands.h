@@ -7,3 +7,5 @@ int cmd_subscribe(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_reference(int argc, char **argv);

@@ -15,6 +15,8 @@ static const struct command {
     {"token", "sign a connection token with a key, for tests", cmd_token},
     {"keys", "make keys for connection tokens", cmd_keys},
     {"check-config", "check a settings file and print the effective settings", cmd_check_config},
+    {"status", "show the node, its gateways, their load and what was lost", cmd_status},
+    {"reference", "print the codes and figures that others see", cmd_reference},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -24,8 +26,8 @@ static void print_help(FILE *to)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(to, "  %-14s %s\n", commands[i].name, commands[i].help);
     fputs("\nmillrace COMMAND --help tells more about one. millrace --version prints the version.\n"
-          "Exit status: 0 done, 1 refused, 64 wrong arguments, 65 wrong JSON, 69 nobody answers,\n"
-          "70 an internal error, 78 wrong settings.\n",
+          "Exit status: 0 done, 1 refused (status: something is wrong), 64 wrong arguments,\n"
+          "65 wrong JSON, 69 nobody answers, 70 an internal error, 78 wrong settings.\n",
           to);
 }
 

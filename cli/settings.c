@@ -23,14 +23,27 @@ static const char *reachable(const char *address)
     return strcmp(address, "::") == 0 ? "::1" : address;
 }
 
-bool cli_client_url(const options_t *settings, struct buffer *url)
+/* With its NUL. False when the port is not known. */
+static bool put_url(struct buffer *url, const char *scheme, const char *address, uint64_t port,
+                    const char *path)
 {
-    if (settings->gateway.listen_port == 0)
+    if (port == 0)
         return false;
-    const char *host = reachable(settings->gateway.listen_address);
+    const char *host = reachable(address);
     bool brackets = strchr(host, ':') != NULL;
-    buffer_printf(url, "ws://%s%s%s:%u/connection/websocket", brackets ? "[" : "", host,
-                  brackets ? "]" : "", (unsigned)settings->gateway.listen_port);
+    buffer_printf(url, "%s://%s%s%s:%u%s", scheme, brackets ? "[" : "", host, brackets ? "]" : "",
+                  (unsigned)port, path);
     buffer_put_byte(url, '\0');
     return !url->failed;
+}
+
+bool cli_client_url(const options_t *settings, struct buffer *url)
+{
+    return put_url(url, "ws", settings->gateway.listen_address, settings->gateway.listen_port,
+                   "/connection/websocket");
+}
+
+bool cli_admin_url(const options_t *settings, struct buffer *url)
+{
+    return put_url(url, "http", settings->broker.admin_address, settings->broker.admin_port, "");
 }

@@ -15,6 +15,7 @@
 #include "gateway/duty.h"
 #include "gateway/hub.h"
 #include "gateway/io_metrics.h"
+#include "gateway/report.h"
 #include "gateway/ws.h"
 #include "gateway/ws_listener.h"
 
@@ -32,6 +33,9 @@
 #define HANDSHAKES        1024
 #define OTHER_DESCRIPTORS 256
 
+/* The broker is told so often how this gateway is. */
+#define REPORT_MS 1000
+
 #define METRIC_PREFIX "millrace_gateway"
 
 struct gateway {
@@ -43,6 +47,7 @@ struct gateway {
     uv_timer_t tick;
     uv_timer_t rested;
     uv_timer_t drain;
+    uv_timer_t report;
     uv_timer_t admin_tick;
     uv_signal_t signals[2];
     uv_poll_t admin_poll;
@@ -55,6 +60,7 @@ struct gateway {
     struct io_metrics metrics;
     struct duty duty;
     uint64_t incarnation;
+    int64_t started_ms;
     int64_t tick_at_ms; /* when the tick timer will fire, INT64_MAX: it is not set */
     int64_t drain_until_ms;
     size_t drain_slice;
@@ -165,6 +171,22 @@ static void on_before_sleep(uv_prepare_t *handle)
         uv_idle_start(&self->no_sleep, on_no_sleep);
     else
         uv_idle_stop(&self->no_sleep);
+}
+
+static void on_report(uv_timer_t *timer)
+{
+    gateway_t *self = timer->data;
+    int64_t now_ms = clock_monotonic_ms();
+    struct report report = {.hub = hub_metrics(self->hub, now_ms),
+                            .uptime_ms = now_ms - self->started_ms,
+                            .is_ready = !self->is_draining && hub_is_ready(self->hub, now_ms),
+                            .is_draining = self->is_draining};
+    struct buffer frame = {0};
+    if (report.hub->broker_up)
+        report_write(&frame, &report);
+    if (frame.size && !frame.failed)
+        bus_link_send(self->bus, buffer_span(&frame));
+    buffer_free(&frame);
 }
 
 /* --- the admin listener --- */
@@ -287,11 +309,13 @@ static bool start_handles(gateway_t *self)
     uv_timer_init(loop, &self->tick);
     uv_timer_init(loop, &self->rested);
     uv_timer_init(loop, &self->drain);
+    uv_timer_init(loop, &self->report);
     uv_timer_init(loop, &self->admin_tick);
     uv_idle_init(loop, &self->no_sleep);
     uv_prepare_init(loop, &self->before_sleep);
     uv_check_init(loop, &self->after_io);
-    self->tick.data = self->rested.data = self->drain.data = self->admin_tick.data = self;
+    self->tick.data = self->rested.data = self->drain.data = self->report.data =
+        self->admin_tick.data = self;
     self->no_sleep.data = self->before_sleep.data = self->after_io.data = self;
     static const int numbers[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -411,7 +435,7 @@ static bool start_admin(gateway_t *self)
     const struct options_gateway *options = &self->options->gateway;
     if (options->admin_port == 0)
         return true;
-    struct admin_http_handlers handlers = {self, write_metrics, write_ready};
+    struct admin_http_handlers handlers = {self, write_metrics, write_ready, NULL};
     struct buffer why = {0};
     self->admin =
         admin_http_new(options->admin_address, (uint16_t)options->admin_port, &handlers, &why);
@@ -438,6 +462,7 @@ static bool start(gateway_t *self)
         return false;
     uv_prepare_start(&self->before_sleep, on_before_sleep);
     uv_check_start(&self->after_io, on_after_io);
+    uv_timer_start(&self->report, on_report, 0, REPORT_MS);
     log_info("started", LOG_TEXT("version", MILLRACE_VERSION),
              LOG_TEXT("address", self->options->gateway.listen_address),
              LOG_UINT("port", ws_listener_port(self->listener)),
@@ -453,6 +478,7 @@ gateway_t *gateway_new(const options_t *options, const site_keys_t *keys)
         return NULL;
     self->options = options;
     self->keys = keys;
+    self->started_ms = clock_monotonic_ms();
     self->tick_at_ms = INT64_MAX;
     self->duty.length_ns = options->gateway.gather_ms * 1000000;
     if (uv_loop_init(&self->loop) != 0) {

@@ -147,6 +147,11 @@ bool json_bool_of(const struct json_value *value)
     return json_is_true(json_of(value));
 }
 
+double json_number_of(const struct json_value *value)
+{
+    return json_number_value(json_of(value));
+}
+
 const struct json_value *json_member(const struct json_value *object, const char *name)
 {
     return (const struct json_value *)json_object_get(json_of(object), name);

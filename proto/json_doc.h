@@ -38,6 +38,8 @@ struct span json_string_of(const struct json_value *value); /* may contain U+000
 int64_t json_int_of(const struct json_value *value);
 double json_real_of(const struct json_value *value);
 bool json_bool_of(const struct json_value *value);
+/* Of an integer or a real; 0 of anything else. */
+double json_number_of(const struct json_value *value);
 
 /* NULL when there is no such member (or the value is no object). */
 const struct json_value *json_member(const struct json_value *object, const char *name);

@@ -59,6 +59,7 @@ check() {
         only("jansson.h", "^proto/json_doc[.]c$")
         only("ini.h", "^common/options_file[.]c$")
         only("microhttpd.h", "^admin/")
+        only("curl/curl.h", "^cli/http_get[.]c$")
         only("zmq.h", "^(broker/(bus|peers)|gateway/bus_link)[^/]*$|^(cli|bench)/")
         only("libwebsockets.h", "^gateway/(ws[^/]*|gateway[.]c)$|^cli/")
         only("uv.h", "^gateway/")
@@ -105,6 +106,7 @@ prove() {
     plant proto/x.c '#include <jansson.h>'
     plant common/x.c '#include <ini.h>'
     plant broker/x.c '#include <microhttpd.h>'
+    plant cli/cmd_status.c '#include <curl/curl.h>'
     plant broker/core.c '#include <zmq.h>'
     plant gateway/ws.c '#include <zmq.h>'
     plant gateway/hub.c '#include <libwebsockets.h>'

@@ -2,6 +2,7 @@
  * lost. */
 #include "fuzz.h"
 #include "proto/bus_codec.h"
+#include "proto/figures.h"
 
 static void check_same(struct buffer *encoded, struct span input)
 {
@@ -73,6 +74,22 @@ static void check_pairs(struct span input)
     FUZZ_CHECK(span_equal(span_of(bytes, sizeof bytes), input));
 }
 
+/* What is known of the figures is kept, what is missing is 0, what is too much is left out. */
+static void check_figures_values(struct span input)
+{
+    struct figures figures;
+    struct buffer encoded = {0};
+    if (!figures_get(input, &figures))
+        return;
+    figures_put(&encoded, &figures);
+    FUZZ_CHECK(encoded.size == sizeof figures);
+    size_t same = input.size < encoded.size ? input.size : encoded.size;
+    FUZZ_CHECK(span_equal(span_of(encoded.data, same), span_of(input.data, same)));
+    for (size_t i = same; i < encoded.size; i++)
+        FUZZ_CHECK(encoded.data[i] == 0);
+    buffer_free(&encoded);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span input = span_of(data, size);
@@ -83,5 +100,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #undef BUS_PART
     check_delivery(input);
     check_pairs(input);
+    check_figures_values(input);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "broker/core.h"
 #include "fuzz.h"
 #include "proto/bus_codec.h"
+#include "proto/json_doc.h"
 #include "proto/wire.h"
 
 static const struct sites_principal principals[] = {{"default", "shop", "publish history preview"}};
@@ -89,6 +90,21 @@ static void settle(core_t *core, enum store_outcome outcome, int64_t now_ms)
     FUZZ_CHECK(core_is_settled(core));
 }
 
+/* Whatever gateways call themselves and tell: one JSON object of printable ASCII. */
+static void check_status(core_t *core, int64_t now_ms)
+{
+    struct buffer page = {0}, why = {0};
+    core_write_status(core, 1, &page, now_ms);
+    for (size_t i = 0; i < page.size; i++)
+        FUZZ_CHECK(page.data[i] >= 0x20 && page.data[i] < 0x7f);
+    json_doc_t *doc = json_doc_parse(buffer_span(&page), 8, &why);
+    FUZZ_CHECK(doc &&
+               json_at(json_member(json_doc_root(doc), "gateways"), metrics.gateways) == NULL);
+    json_doc_destroy(&doc);
+    buffer_free(&page);
+    buffer_free(&why);
+}
+
 static void run_event(core_t *core, uint8_t kind, struct span bytes, int64_t *now_ms)
 {
     struct span peer = span_of(&kind, kind & 1); /* two peers */
@@ -146,6 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     core_measure(core);
     FUZZ_CHECK(metrics.presence_waiting == 0 && metrics.presence_running == 0);
+    check_status(core, now_ms);
     FUZZ_CHECK(metrics.questions_waiting == 0 && metrics.appends_pending == 0);
     FUZZ_CHECK(metrics.streams <= 4 && metrics.idempotency_keys <= 2);
     FUZZ_CHECK(metrics.retained_bytes <= 8192);

@@ -1,5 +1,5 @@
-// The documentation is true: every command of the README, the quick start and the client guide is run
-// as it stands there, every dialogue of docs/protocol.md is played.
+// The documentation is true: every command of the README, the quick start, the page on operations and the
+// client guide is run as it stands there, every dialogue of docs/protocol.md is played.
 //
 // A command block has a comment in front that says what must come of it:
 //   <!-- test: prints "TEXT" -->                    it ends with status 0 and has printed TEXT
@@ -8,11 +8,13 @@
 //   <!-- test: is the one that runs this page -->   only ./dev test
 // Default ports are replaced by free ones, the folder build/ by the build that is under test.
 import assert from 'node:assert/strict';
-import { readFile, rm } from 'node:fs/promises';
+import { access, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, buildDir, Child, freePort, root, run, scenario, sharedCluster, temporaryDirectory, within } from './harness.mjs';
+import {
+  atEnd, buildDir, Child, freePort, programs, root, run, scenario, sharedCluster, temporaryDirectory, within,
+} from './harness.mjs';
 
 const here = join(root, 'tests/system');
 const node = ['node', '--input-type=module', '-e'];
@@ -101,7 +103,7 @@ async function runPage(file, settings) {
 
 // These start a node of their own; those that make files are played in a folder of their own.
 const makeFiles = ['docs/tokens.md'];
-for (const file of ['README.md', 'docs/quick-start.md', ...makeFiles]) {
+for (const file of ['README.md', 'docs/quick-start.md', 'docs/operations.md', ...makeFiles]) {
   scenario(`every command of ${file}`, null, { timeout: 180000 }, async () => {
     const settings = await freeSettings();
     if (makeFiles.includes(file)) {
@@ -113,13 +115,44 @@ for (const file of ['README.md', 'docs/quick-start.md', ...makeFiles]) {
 }
 
 scenario('links between pages lead somewhere', null, async () => {
-  const pages = ['README.md', 'docs/quick-start.md', 'docs/protocol.md', 'docs/metrics.md', 'CHANGELOG.md',
-    'docs/client-guide.md', 'docs/tokens.md', 'sdk/js/client/README.md'];
+  const pages = ['README.md', 'docs/quick-start.md', 'docs/concepts.md', 'docs/operations.md', 'docs/protocol.md', 'docs/metrics.md',
+    'deploy/README.md', 'CHANGELOG.md', 'docs/client-guide.md', 'docs/tokens.md', 'sdk/js/client/README.md'];
   for (const file of pages) {
     const page = await readFile(join(root, file), 'utf8');
     for (const [, target] of page.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
-      await readFile(join(root, dirname(file), target));
+      await access(join(root, dirname(file), target));
     }
+  }
+});
+
+// --- tables ---
+
+// The cells of a Markdown table's rows.
+function rows(table) {
+  return table.trim().split('\n').filter((line) => !/^\|( --- \|)+$/.test(line))
+    .map((line) => line.slice(1, -1).split('|').map((cell) => cell.trim()));
+}
+
+const tables = {
+  errors: 'protocol', unsubscribes: 'protocol', closes: 'protocol', methods: 'protocol', statuses: 'protocol', figures: 'operations',
+};
+for (const [name, where] of Object.entries(tables)) {
+  scenario(`docs/${where}.md: the ${name} are what the programs say, with columns for people behind`, null, async () => {
+    const page = await readFile(join(root, `docs/${where}.md`), 'utf8');
+    const documented = page.match(new RegExp(`^<!-- table: ${name} -->\n((\\|.*\\|\n)+)`, 'm'));
+    assert.ok(documented, `<!-- table: ${name} -->`);
+    const { code, stdout } = await run(programs.cli, ['reference', name]);
+    assert.equal(code, 0);
+    const width = rows(stdout)[0].length;
+    assert.deepEqual(rows(documented[1]).map((cells) => cells.slice(0, width)), rows(stdout));
+  });
+}
+
+scenario('millrace reference prints all tables', null, async () => {
+  const { stdout } = await run(programs.cli, ['reference']);
+  for (const name of Object.keys(tables)) {
+    const one = (await run(programs.cli, ['reference', name])).stdout;
+    assert.ok(stdout.includes(`${name}\n\n${one}`), name);
   }
 });
 

@@ -116,6 +116,9 @@ START_TEST(types_and_values)
     ck_assert(!json_bool_of(json_member(root, "f")));
     ck_assert_int_eq(json_type_of(json_member(root, "i")), JSON_TYPE_INT);
     ck_assert_int_eq(json_int_of(json_member(root, "i")), -7);
+    ck_assert_double_eq(json_number_of(json_member(root, "i")), -7);
+    ck_assert_double_eq(json_number_of(json_member(root, "t")), 0);
+    ck_assert_double_eq(json_number_of(NULL), 0);
     ck_assert_int_eq(json_type_of(json_member(root, "r")), JSON_TYPE_REAL);
     ck_assert_int_eq(json_type_of(json_member(root, "s")), JSON_TYPE_STRING);
     assert_bytes(json_string_of(json_member(root, "s")), BYTES("x\0y"));

@@ -1,0 +1,184 @@
+// Every command of `millrace` with every kind of wrong argument: standard error names the argument
+// and the rule, standard output stays empty, the exit status is the documented one.
+import assert from 'node:assert/strict';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before } from 'node:test';
+import { programs, run, scenario, temporaryDirectory } from './harness.mjs';
+
+const USAGE = 64, BAD_DATA = 65, BAD_CONFIG = 78;
+const nowhere = 'tcp://127.0.0.1:1';
+
+// Arguments with which each command is right as far as its command line goes.
+const commands = {
+  publish: ['chat', '{}'],
+  subscribe: ['chat'],
+  status: [],
+  'check-config': [],
+  reference: [],
+};
+
+let directory;
+before(async () => {
+  directory = await temporaryDirectory();
+  await mkdir(join(directory, 'folder'));
+  await writeFile(join(directory, 'binary.ini'), Buffer.from([0, 1, 2, 255, 10, 91]));
+  await writeFile(join(directory, 'unknown.ini'), '[gateway]\nlisten_prot = 1\n');
+  await writeFile(join(directory, 'loop.ini'), 'include = loop.ini\n');
+});
+after(() => rm(directory, { recursive: true }));
+
+async function expectRefusal(args, code, rule, env) {
+  const got = await run(programs.cli, args, { env, ms: 10000 });
+  assert.equal(got.code, code, `${args.join(' ')}: ${got.stderr}`);
+  assert.match(got.stderr, rule);
+  assert.equal(got.stdout, '');
+}
+
+// --- what holds for every command ---
+
+// [{name, value}] as --help lists them: "--name", "--name VALUE" or "--name[=VALUE]".
+async function optionsOf(command) {
+  const { stdout } = await run(programs.cli, [command, '--help']);
+  const found = [...stdout.matchAll(/^ {2}--([a-z-]+)( [A-Z:_]+|\[=[A-Z]+\])? {2,}\S/gm)];
+  return found.map(([, name, value]) => ({ name, value: !value ? 'none' : value[0] === ' ' ? 'needed' : 'allowed' }));
+}
+
+for (const [command, right] of Object.entries(commands)) {
+  scenario(`${command}: options that are none, that lack a value or have one too many`, null, async () => {
+    await expectRefusal([command, ...right, '--colour'], USAGE, /--colour is not an option of this command/);
+    await expectRefusal([command, ...right, '--colour=red'], USAGE, /--colour=red is not an option/);
+    await expectRefusal([command, ...right, '-x'], USAGE, /-x is not an option/);
+    const options = await optionsOf(command);
+    assert.equal(options.at(-1).name, 'help');
+    for (const { name, value } of options) {
+      if (value === 'needed') await expectRefusal([command, ...right, `--${name}`], USAGE, new RegExp(`--${name} needs a value`));
+      if (value === 'none') await expectRefusal([command, ...right, `--${name}=x`], USAGE, new RegExp(`--${name}=x takes no value`));
+    }
+  });
+
+  scenario(`${command}: --help and -h are no mistakes`, null, async () => {
+    assert.match((await run(programs.cli, ['--help'])).stdout, new RegExp(`^  ${command} `, 'm'));
+    for (const option of ['--help', '-h']) {
+      const { code, stdout, stderr } = await run(programs.cli, [command, option]);
+      assert.deepEqual([code, stderr], [0, '']);
+      assert.match(stdout, new RegExp(`^usage: millrace ${command} `));
+    }
+  });
+
+  scenario(`${command}: the usage is told`, null, async () => {
+    const { stderr } = await run(programs.cli, [command, ...right, '--colour']);
+    assert.match(stderr, new RegExp(`^millrace ${command}: .*\nusage: millrace ${command} .*\nmillrace ${command} --help tells more\\.\n$`));
+  });
+}
+
+for (const command of ['publish', 'status']) {
+  for (const value of ['', 'soon', '-1', '+1', '0', '1.5', '0x10', '1e3', ' 5', '5 ', '600001', '99999999999999999999']) {
+    scenario(`${command}: --timeout '${value}'`, null, () => expectRefusal(
+      [command, ...commands[command], `--timeout=${value}`], USAGE,
+      new RegExp(`--timeout '${value.replace(/[.+]/, '\\$&')}': a number from 1 to 600000 is expected`)));
+  }
+}
+
+// --- command lines (more of them are in cli.test.mjs) ---
+
+const lines = [
+  [[''], /'' is no command/],
+  [['--dance'], /'--dance' is no command/],
+  [['Publish'], /'Publish' is no command/],
+
+  [['publish', '', '{}'], /'': channel/],
+  [['publish', ':room', '{}'], /':room': channel/],
+  [['publish', 'x'.repeat(141), '{}'], /140/],
+  [['publish', 'chät', '{}'], /'chät': channel/],
+  [['publish', 'chat', '{}', '--endpoint', ''], / is no endpoint: tcp:/],
+  [['publish', 'chat', '{}', '--endpoint', 'tcp://127.0.0.1:99999'], /tcp:\/\/127\.0\.0\.1:99999 is no endpoint/],
+
+  [['subscribe', ''], /'': channel/],
+  [['subscribe', ...Array.from({ length: 129 }, (_, i) => `c${i}`)], /'c128' is one argument too many/],
+  [['subscribe', 'chat', '--since', ':5'], /--since ':5': EPOCH:OFFSET/],
+  [['subscribe', 'chat', '--since', 'e:'], /--since ''/],
+  [['subscribe', 'chat', '--since', 'e:9007199254740993'], /--since '9007199254740993'/],
+  [['subscribe', 'chat', '--url', ''], /'' is no address like ws:/],
+
+  [['status', '5'], /'5' is one argument too many/],
+  [['status', '--watch', '5', '6'], /'6' is one argument too many/],
+  [['status', '--watch=5', '6'], /'6' is one argument too many/],
+  [['status', '--watch', 'often'], /--watch 'often': a number from 1 to 3600 is expected/],
+  [['status', '--watch', '0'], /--watch '0'/],
+  [['status', '--watch=0.5'], /--watch '0\.5'/],
+  [['status', '--watch='], /--watch ''/],
+  [['status', '--watch', '3601'], /--watch '3601'/],
+  [['status', '--url', ''], /--url '': an address like http:/],
+  [['status', '--url', '127.0.0.1:7480'], /--url '127.0.0.1:7480': an address like http:/],
+  [['status', '--url', 'ws://127.0.0.1:7480'], /--url 'ws:/],
+  [['status', '--url', 'file:///etc/passwd'], /--url 'file:/],
+  [['status', '--url', 'http://'], /--url 'http:\/\/'/],
+  [['status', '--url', 'http://127.0.0.1:99999'], /--url 'http:\/\/127.0.0.1:99999'/],
+  [['status', '--url', 'http://127.0.0.1:7480/?x=1'], /--url/],
+  [['status', '--url', 'http://127.0.0.1:7480/#x'], /--url/],
+  [['status', '--url', `http://127.0.0.1/${'x'.repeat(2000)}`], /--url: more than 2000 bytes/],
+
+  [['reference', 'codes'], /'codes' is no table; there are errors, closes/],
+  [['reference', ''], /'' is no table/],
+  [['reference', 'errors', 'closes'], /'closes' is one argument too many/],
+];
+for (const [args, rule] of lines) {
+  const name = args.join(' ');
+  scenario(`wrong arguments: millrace ${name.length > 80 ? `${name.slice(0, 80)}...` : name}`, null, () => expectRefusal(args, USAGE, rule));
+}
+
+for (const [name, env, args, rule] of [
+  ['status', { MILLRACE_BROKER_ADMIN_PORT: '0' }, ['status'], /admin_port = 0.*--url/],
+  ['subscribe', { MILLRACE_GATEWAY_LISTEN_PORT: '0' }, ['subscribe', 'chat'], /port open: give --url/],
+]) {
+  scenario(`${name}: settings that do not say where`, null, () => expectRefusal(args, USAGE, rule, env));
+}
+
+// --- files with settings ---
+
+const files = {
+  'none.ini': /none\.ini/,
+  'none/none.ini': /none\.ini/,
+  folder: /folder/,
+  'binary.ini': /binary\.ini cannot be read: it has a zero byte/,
+  'unknown.ini': /unknown\.ini:2: .*listen_prot/,
+  'loop.ini': /loop\.ini/,
+};
+for (const [file, rule] of Object.entries(files)) {
+  scenario(`settings that cannot be read: ${file}`, null, async () => {
+    const path = join(directory, file);
+    await expectRefusal(['check-config', path], BAD_CONFIG, rule);
+    for (const command of ['publish', 'subscribe', 'status']) {
+      await expectRefusal([command, ...commands[command], '--config', path], BAD_CONFIG, rule);
+    }
+  });
+}
+
+scenario('an empty file name', null, () => expectRefusal(['check-config', ''], BAD_CONFIG, /./));
+
+scenario('settings in the environment are checked as well', null, async () => {
+  const env = { MILLRACE_BROKER_ADMIN_PORT: 'x' };
+  for (const command of ['publish', 'subscribe', 'status', 'check-config']) {
+    await expectRefusal([command, ...commands[command]], BAD_CONFIG, /MILLRACE_BROKER_ADMIN_PORT/, env);
+  }
+});
+
+// --- JSON ---
+
+for (const [json, rule] of [
+  ['', /not JSON/], ['null', /JSON object/],
+  ['5', /JSON object/], ['{"a":1}}', /not JSON/], ["{'a':1}", /not JSON/],
+  ['{"a":1,}', /not JSON/], ['{"a":NaN}', /not JSON/], ['{"a":1e999}', /not JSON/], ['{"a":"\\ud800"}', /not JSON/],
+  [`{"a":${'['.repeat(600)}${']'.repeat(600)}}`, /not JSON.*deep|not JSON.*nest/s],
+]) {
+  scenario(`wrong JSON: ${json.slice(0, 40)}`, null,
+    () => expectRefusal(['publish', 'chat', json, '--endpoint', nowhere], BAD_DATA, rule));
+}
+
+scenario('wrong JSON on standard input names the line', null, async () => {
+  const got = await run(programs.cli, ['publish', 'chat', '-', '--endpoint', nowhere], { input: '\n\n{"n":1\n' });
+  assert.equal(got.code, BAD_DATA);
+  assert.match(got.stderr, /not JSON[^]*line 3 of the input/);
+  assert.equal(got.stdout, '');
+});
