@@ -164,13 +164,18 @@ scenario('each key that the example settings mention exists, with the default th
   const text = await readFile(settings, 'utf8');
   const directory = await scratch();
   const all = join(directory, 'all.ini');
+  const key = await run(programs.cli, ['keys', 'new', '--alg', 'ES256', '--kid', '2026-1', '--out', join(directory, 'private.jwks')]);
+  assert.equal(key.code, 0, key.stderr);
+  const shared = await run(programs.cli, ['keys', 'public', join(directory, 'private.jwks')]);
+  assert.equal(shared.code, 0, shared.stderr);
+  await writeFile(join(directory, 'default.jwks'), shared.stdout);
   await writeFile(all, text.replaceAll(/^#(?=[a-z_]+ = |[a-z_]+ =$|\[)/gm, ''));
   const shown = await run(programs.cli, ['check-config', all]);
   assert.equal(shown.code, 0, shown.stderr);
 
   const lines = (config) => config.split('\n').filter((line) => /^(\[|[a-z_]+ =)/.test(line));
   const defaults = lines((await run(programs.cli, ['check-config'])).stdout);
-  const plain = lines(shown.stdout).slice(0, lines(shown.stdout).findIndex((line) => /^\[(channel|backends) /.test(line)));
+  const plain = lines(shown.stdout).slice(0, lines(shown.stdout).findIndex((line) => /^\[(site|channel|backends) /.test(line)));
   const changed = plain.filter((line) => !defaults.includes(line));
   assert.deepEqual(changed, text.match(/^[a-z_]+ = .*$/gm), 'what is set, and no more, differs from the defaults');
   assert.ok(text.match(/^#[a-z_]+ =/gm).length >= 20);
