@@ -137,7 +137,7 @@ void herd_client_end(struct herd *self, struct herd_client *client);
 void herd_client_wake(struct herd *self, struct herd_client *client, uint64_t due_ms);
 void herd_client_send(struct herd *self, struct herd_client *client, uint8_t kind, const char *text,
                       size_t size);
-/* Milliseconds before attempt number `step`, counted from 0. */
+/* backoff_ms() with a random number. */
 uint64_t herd_backoff_ms(unsigned step);
 
 /* --- herd_session.c --- */

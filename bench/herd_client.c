@@ -9,17 +9,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench/backoff.h"
 #include "bench/herd.h"
 #include "bench/ws_client.h"
 
-/* What the centrifuge SDK 5.8 does when it is not told otherwise (its minReconnectDelay,
- * maxReconnectDelay, timeout and dial time-out). */
-#define DELAY_MIN_MS 500
-#define DELAY_MAX_MS 20000
-#define STEPS_MAX    31
-#define DIAL_MS      5000
-#define REPLY_MS     5000
-
+#define DIAL_MS    5000 /* what the SDK allows for the socket to open, and for a reply */
+#define REPLY_MS   5000
 #define PER_SOURCE 5000 /* connections from each of 127.0.0.2, 127.0.0.3 ... */
 
 static void die(const char *what)
@@ -28,8 +23,7 @@ static void die(const char *what)
     exit(1);
 }
 
-/* 0 to most, both included. */
-static uint64_t random_up_to(uint64_t most)
+uint64_t herd_backoff_ms(unsigned step)
 {
     static uint64_t state;
     while (state == 0)
@@ -38,15 +32,7 @@ static uint64_t random_up_to(uint64_t most)
     state ^= state << 13; /* xorshift64 */
     state ^= state >> 7;
     state ^= state << 17;
-    return (state >> 11) % (most + 1);
-}
-
-/* Full jitter on top of the least delay; the sum is cut as well. */
-uint64_t herd_backoff_ms(unsigned step)
-{
-    uint64_t most = step < STEPS_MAX ? (uint64_t)DELAY_MIN_MS << step : DELAY_MAX_MS;
-    uint64_t delay = DELAY_MIN_MS + random_up_to(most < DELAY_MAX_MS ? most : DELAY_MAX_MS);
-    return delay < DELAY_MAX_MS ? delay : DELAY_MAX_MS;
+    return backoff_ms(step, state >> 11);
 }
 
 void herd_client_wake(struct herd *self, struct herd_client *client, uint64_t due_ms)
@@ -93,7 +79,7 @@ void herd_client_lost(struct herd *self, struct herd_client *client)
     enter(self, client, HERD_CLIENT_AWAY);
     client->target = (uint8_t)((client->target + 1) % self->target_count);
     herd_client_wake(self, client, self->now_ms + herd_backoff_ms(client->attempts));
-    if (client->attempts < STEPS_MAX)
+    if (client->attempts < BACKOFF_STEPS_MAX)
         client->attempts++;
 }
 

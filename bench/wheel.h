@@ -1,5 +1,5 @@
 #pragma once
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 

@@ -1,29 +1,39 @@
 // Under load, gateways and the broker die: nobody misses anything, or is told so.
+//
+// The bounds are what the system promises; bench/README.md says what it reaches. Where large tests
+// are skipped, small herds go the same ways, without a look at the clock.
 import assert from 'node:assert/strict';
 import { scenarioWith, skipLarge } from './harness.mjs';
 import { brokerDies, gatewayDies, gatewayReturns } from './mortal.mjs';
 
-const options = { skip: skipLarge && 'thousands of connections', timeout: 180000 };
-const load = { clients: 2000, perSecond: 500 };
+const options = { timeout: 240000 };
+const load = skipLarge ? { clients: 100, perSecond: 100 } : { clients: 2000, perSecond: 500 };
+const crowd = skipLarge ? { clients: 300, perSecond: 50 } : { clients: 10000, perSecond: 50 };
+
+function assertAtMost(limits, figures, context) {
+  context.diagnostic(JSON.stringify(figures));
+  if (skipLarge) return;
+  for (const [name, limit] of Object.entries(limits)) {
+    assert.ok(figures[name] <= limit, `${name}: ${figures[name]} is more than ${limit}`);
+  }
+}
 
 scenarioWith('kill -9 of one of two gateways', {}, options, async (cluster, context) => {
   const figures = await gatewayDies(cluster, { ...load, signal: 'SIGKILL' });
-  context.diagnostic(JSON.stringify(figures));
-  assert.ok(figures.back_ms <= 5000, `the last one was back after ${figures.back_ms} ms`);
+  assertAtMost({ back_ms: 5000 }, figures, context);
+});
+
+scenarioWith('SIGTERM to one of two gateways', {}, options, async (cluster, context) => {
+  const figures = await gatewayDies(cluster, { ...load, signal: 'SIGTERM' });
+  assertAtMost({ away_max_ms: 2000 }, figures, context);
 });
 
 scenarioWith('kill -9 of the broker, and its return', {}, options, async (cluster, context) => {
   const figures = await brokerDies(cluster, load);
-  context.diagnostic(JSON.stringify(figures));
-  assert.ok(figures.publish_ms <= 2000, `the first publication after ${figures.publish_ms} ms`);
-  assert.ok(figures.told_ms <= 5000, `the last one was told after ${figures.told_ms} ms`);
+  assertAtMost({ publish_ms: 2000, told_ms: 5000 }, figures, context);
 });
 
-scenarioWith('kill -9 of a gateway with 10,000 clients', {}, options, async (cluster, context) => {
-  const figures = await gatewayReturns(cluster, { clients: 10000, perSecond: 50 });
-  context.diagnostic(JSON.stringify(figures));
-  assert.ok(figures.back_ms <= 30000, `the last one was back after ${figures.back_ms} ms`);
-  for (const key of ['rss_percent', 'broker_rss_percent', 'descriptors_percent', 'broker_descriptors_percent']) {
-    assert.ok(figures[key] <= 10, `${key}: ${figures[key]}`);
-  }
+scenarioWith('kill -9 of a gateway with 10,000 clients, and its return', {}, options, async (cluster, context) => {
+  const figures = await gatewayReturns(cluster, crowd);
+  assertAtMost({ back_ms: 30000, rss_percent: 10, descriptors_percent: 10 }, figures, context);
 });
