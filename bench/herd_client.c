@@ -232,21 +232,21 @@ static void keep_rest(struct herd_client *client, const uint8_t *bytes, size_t s
     client->rest_size = size;
 }
 
-static void take_bytes(struct herd *self, struct herd_client *client, size_t size)
+static void take_bytes(struct herd *self, struct herd_client *client, const uint8_t *bytes,
+                       size_t size)
 {
-    const uint8_t *at = self->input;
     const int fd = client->fd;
-    while (size > 0) {
-        size_t step = client->state == HERD_CLIENT_UPGRADING ? take_upgrade(self, client, at, size)
-                                                             : take_frame(self, client, at, size);
+    size_t used = 0, step;
+    do {
+        if (client->state == HERD_CLIENT_UPGRADING)
+            step = take_upgrade(self, client, bytes + used, size - used);
+        else
+            step = take_frame(self, client, bytes + used, size - used);
         if (client->fd != fd)
             return; /* the connection ended by what it said */
-        if (step == 0)
-            break;
-        at += step;
-        size -= step;
-    }
-    keep_rest(client, at, size);
+        used += step;
+    } while (step > 0);
+    keep_rest(client, bytes + used, size - used);
 }
 
 /* Edge-triggered: to the end, or to a read that did not fill the buffer. */
@@ -273,7 +273,7 @@ static void read_all(struct herd *self, struct herd_client *client)
         if (size < 0)
             return;
         client->heard_ms = self->now_ms;
-        take_bytes(self, client, before + (size_t)size);
+        take_bytes(self, client, self->input, before + (size_t)size);
     } while ((size_t)size == room && client->fd == fd);
 }
 
