@@ -67,11 +67,12 @@ export async function gatewayDies(cluster, { clients, perSecond, signal }) {
   return { back_ms: mine.last_ms.recovered, away_p50_ms: mine.away.p50_ms, away_max_ms: mine.away.max_ms };
 }
 
-// kill -9, started again at once.
+// kill -9, and away long enough for everybody to be past the first quick attempts to find it again.
 export async function brokerDies(cluster, { clients, perSecond }) {
   const { herds, flow } = await twoHerds(cluster, clients, perSecond);
   await killed(cluster.broker);
   const died = performance.now();
+  await until(30000, 'a long silence', async () => (await cluster.metric('canary_age_ms')) >= 7000);
   await resetAll(herds);
   const began = performance.now();
   const acknowledged = flow.nextAck();
