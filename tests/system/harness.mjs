@@ -84,7 +84,7 @@ export async function freePort() {
 
 // --- processes ---
 
-const living = new Set();
+export const living = new Set();
 
 export class Child extends EventEmitter {
   constructor(name, file, args, { env = {}, input, cwd = root } = {}) {

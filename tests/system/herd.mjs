@@ -2,9 +2,10 @@
 // what was acknowledged, and gateways beside the first one of a cluster.
 import assert from 'node:assert/strict';
 import { encode } from '@msgpack/msgpack';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Backend } from './backend.mjs';
-import { Child, atEnd, buildDir, delay, freePort, programs, until, within } from './harness.mjs';
+import { Child, atEnd, buildDir, delay, freePort, living, programs, until, within } from './harness.mjs';
 
 // --- one more gateway of a cluster ---
 
@@ -40,6 +41,32 @@ export async function killed(child) {
   child.expectedToDie = true;
   child.signal('SIGKILL');
   await within(10000, `the end of ${child.name}`, child.exited);
+}
+
+// --- the machine ---
+
+const ticksPerSecond = 100; // of /proc on every Linux that Node.js runs on
+
+// CPU time in /proc/PID/stat, from field `first` (counted from 1) on, of `count` fields.
+async function ticks(pid, first, count) {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return fields.slice(first - 3, first - 3 + count).reduce((sum, field) => sum + Number(field), 0);
+}
+
+// CPU seconds that others than this test and its processes have used so far.
+async function othersSeconds() {
+  const [, user, nice, system, , , irq, softirq, steal] = (await readFile('/proc/stat', 'utf8')).split(/\s+/, 9).map(Number);
+  const own = await Promise.all([ticks('self', 14, 4), ...[...living].map(({ pid }) => ticks(pid, 14, 2))]);
+  return (user + nice + system + irq + softirq + steal - own.reduce((sum, one) => sum + one, 0)) / ticksPerSecond;
+}
+
+// Begins to watch; the returned function says how many processors others have used on average since:
+// times mean little on a machine that has no time.
+export async function watchOthers() {
+  const began = performance.now();
+  const before = await othersSeconds();
+  return async () => Math.max(0, (await othersSeconds()) - before) / ((performance.now() - began) / 1000);
 }
 
 // --- clients ---
@@ -189,7 +216,7 @@ export class Flow {
 }
 
 // Every subscription is at the last acknowledged publication of its address: nothing is missing.
-export async function settled(herds, flow, ms = 30000) {
+export async function settled(herds, flow, ms = 60000) {
   for (const herd of herds) {
     let positions;
     const isThere = ([address, { epoch, offset }]) => {
