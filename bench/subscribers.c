@@ -22,13 +22,14 @@
 #include "bench/arguments.h"
 #include "bench/histogram.h"
 #include "bench/message.h"
+#include "bench/offsets.h"
 #include "bench/pace.h"
+#include "bench/ws_client.h"
 
 #define EVENTS          512
 #define READ_BYTES      131072
 #define IN_FLIGHT       128  /* handshakes at once: fewer than any listen backlog */
 #define PER_SOURCE      5000 /* connections from each of 127.0.0.2, 127.0.0.3 ... */
-#define WINDOW          64   /* offsets back to which a late message is told from a double one */
 #define CONNECT_SECONDS 60
 
 enum state { UPGRADING, SUBSCRIBING, SUBSCRIBED, CLOSED };
@@ -36,9 +37,8 @@ enum state { UPGRADING, SUBSCRIBING, SUBSCRIBED, CLOSED };
 struct connection {
     int fd;
     enum state state;
-    uint64_t next; /* offset of the next push */
-    uint64_t seen; /* bit i: offset next - 1 - i has arrived */
-    uint8_t *rest; /* the beginning of a frame whose end has not arrived yet */
+    struct offsets offsets; /* of the pushes */
+    uint8_t *rest;          /* the beginning of a frame whose end has not arrived yet */
     size_t rest_size;
 };
 
@@ -50,7 +50,8 @@ struct load {
     size_t input_size;
 
     uint64_t in_flight, ready, closed;
-    uint64_t delivered, lost, duplicated, reordered, unexpected;
+    uint64_t delivered, unexpected;
+    struct offset_faults faults;
     uint64_t begun, first_arrival, last_arrival;
     bool input_ended;
     struct histogram latency;
@@ -74,40 +75,15 @@ static void close_connection(struct load *load, struct connection *connection)
     load->closed++;
 }
 
-/* Short frames only. A mask of zeros is a mask: the server cannot tell. */
+/* Short texts only. */
 static void send_text(struct connection *connection, const char *text)
 {
     uint8_t frame[256];
-    size_t size = strlen(text), head = size < 126 ? 2 : 4;
-    frame[0] = 0x81;
-    frame[1] = (uint8_t)(0x80 | (size < 126 ? size : 126));
-    frame[2] = (uint8_t)(size >> 8);
-    frame[3] = (uint8_t)size;
-    memset(frame + head, 0, 4);
-    memcpy(frame + head + 4, text, size);
-    size += head + 4;
+    size_t size = strlen(text), head = ws_client_head(frame, WS_CLIENT_TEXT, size);
+    memcpy(frame + head, text, size);
+    size += head;
     if (send(connection->fd, frame, size, MSG_NOSIGNAL) != (ssize_t)size)
         fail("send");
-}
-
-/* Anything but the next offset. A hole counts as lost until what is missing arrives late. */
-static void count_irregular(struct load *load, struct connection *connection, uint64_t offset)
-{
-    if (offset > connection->next) {
-        uint64_t missing = offset - connection->next;
-        load->lost += missing;
-        connection->seen = missing + 1 < WINDOW ? connection->seen << (missing + 1) | 1 : 1;
-        connection->next = offset + 1;
-        return;
-    }
-    uint64_t age = connection->next - 1 - offset;
-    if (age >= WINDOW || connection->seen >> age & 1) {
-        load->duplicated++;
-    } else {
-        connection->seen |= UINT64_C(1) << age;
-        load->reordered++;
-        load->lost--;
-    }
 }
 
 static void on_push(struct load *load, struct connection *connection, uint64_t ts, uint64_t offset,
@@ -115,20 +91,15 @@ static void on_push(struct load *load, struct connection *connection, uint64_t t
 {
     load->delivered++;
     histogram_add(&load->latency, now > ts ? now - ts : 0);
-    if (offset == connection->next) {
-        connection->seen = connection->seen << 1 | 1;
-        connection->next++;
-    } else {
-        count_irregular(load, connection, offset);
-    }
+    offsets_take(&connection->offsets, offset, &load->faults);
 }
 
 /* The subscribe reply says after which offset the pushes begin; none means 0. */
 static void on_subscribed(struct load *load, struct connection *connection, const char *text)
 {
     const char *offset = strstr(text, "\"offset\":");
-    connection->next = 1 + (offset ? strtoull(offset + strlen("\"offset\":"), NULL, 10) : 0);
-    connection->seen = UINT64_MAX;
+    offsets_begin(&connection->offsets,
+                  offset ? strtoull(offset + strlen("\"offset\":"), NULL, 10) : 0);
     connection->state = SUBSCRIBED;
     load->in_flight--;
     load->ready++;
@@ -156,21 +127,19 @@ static void on_rare_text(struct load *load, struct connection *connection, const
 static size_t take_frame(struct load *load, struct connection *connection, const uint8_t *bytes,
                          size_t size, uint64_t now)
 {
-    size_t head = size < 2 ? 4 : bytes[1] == 126 ? 4 : 2;
-    if (size < head)
-        return 0;
-    size_t length = head == 2 ? bytes[1] : (size_t)bytes[2] << 8 | bytes[3];
-    if (size < head + length)
+    struct ws_client_frame frame;
+    size_t taken = ws_client_take(bytes, size, &frame);
+    if (taken == 0)
         return 0;
 
     uint64_t ts, offset;
-    if (bytes[0] == 0x81 && message_read_push(bytes + head, length, &ts, &offset))
+    if (frame.kind == WS_CLIENT_TEXT && message_read_push(frame.bytes, frame.size, &ts, &offset))
         on_push(load, connection, ts, offset, now);
-    else if (bytes[0] == 0x81 && bytes[1] <= 126)
-        on_rare_text(load, connection, bytes + head, length);
+    else if (frame.kind == WS_CLIENT_TEXT)
+        on_rare_text(load, connection, frame.bytes, frame.size);
     else
         close_connection(load, connection);
-    return head + length;
+    return taken;
 }
 
 /* Returns the bytes of the response head, 0 when it is not whole yet. */
@@ -254,12 +223,8 @@ static void open_connection(struct load *load, struct connection *connection, ui
     struct sockaddr_in target = {.sin_family = AF_INET,
                                  .sin_port = htons((uint16_t)load->port),
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    char request[256];
-    int size = snprintf(request, sizeof request,
-                        "GET /connection/websocket HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
-                        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                        (unsigned)load->port);
+    char request[WS_CLIENT_REQUEST_MAX];
+    ssize_t size = (ssize_t)ws_client_request(request, (unsigned)load->port);
 
     source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (uint32_t)(index / PER_SOURCE));
     connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -321,7 +286,7 @@ static bool is_over(const struct load *load)
         return true;
     if (now > load->begun + load->seconds * 1000000000u)
         return true;
-    if (expected > 0 && load->delivered - load->duplicated + load->lost >= expected)
+    if (expected > 0 && load->delivered - load->faults.duplicated + load->faults.lost >= expected)
         return true;
     return load->delivered > 0 && now > load->last_arrival + load->idle_ms * 1000000u;
 }
@@ -342,14 +307,14 @@ static void receive_all(struct load *load)
 static void print_result(const struct load *load, double cpu)
 {
     uint64_t expected = load->connections * load->messages;
-    uint64_t settled = load->delivered - load->duplicated + load->lost;
+    uint64_t settled = load->delivered - load->faults.duplicated + load->faults.lost;
     double seconds = load->delivered ? (double)(load->last_arrival - load->first_arrival) / 1e9 : 0;
     printf(
         "{\"delivered\": %llu, \"lost\": %llu, \"duplicated\": %llu, \"reordered\": %llu, "
         "\"missing\": %llu, \"closed\": %llu, \"unexpected\": %llu, \"seconds\": %.4f, "
         "\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, \"generator_cpu_seconds\": %.3f}\n",
-        (unsigned long long)load->delivered, (unsigned long long)load->lost,
-        (unsigned long long)load->duplicated, (unsigned long long)load->reordered,
+        (unsigned long long)load->delivered, (unsigned long long)load->faults.lost,
+        (unsigned long long)load->faults.duplicated, (unsigned long long)load->faults.reordered,
         (unsigned long long)(expected > settled ? expected - settled : 0),
         (unsigned long long)load->closed, (unsigned long long)load->unexpected, seconds,
         (double)histogram_quantile(&load->latency, 500) / 1e3,

@@ -16,7 +16,7 @@
 #define RECEIVE_QUEUE      8192 /* messages; the broker drops beyond its own mark, repair covers it */
 #define MESSAGE_BYTES      (2 * LIMIT_BUS_FRAME_BYTES)
 #define RECONNECT_MS       100
-#define RECONNECT_MAX_MS   5000
+#define RECONNECT_MAX_MS   1000
 #define HEARTBEAT_MS       2000
 #define HEARTBEAT_LIMIT_MS 6000
 #define HANDSHAKE_MS       5000

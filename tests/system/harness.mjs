@@ -84,7 +84,7 @@ export async function freePort() {
 
 // --- processes ---
 
-const living = new Set();
+export const living = new Set();
 
 export class Child extends EventEmitter {
   constructor(name, file, args, { env = {}, input, cwd = root } = {}) {
@@ -199,7 +199,7 @@ export function atEnd(action) {
 }
 
 // All of it, then the first failure.
-async function undoAll() {
+export async function undoAll() {
   const results = [];
   for (const action of undo.splice(0).reverse()) results.push(await settled(action));
   const failed = results.find((result) => result?.error);
