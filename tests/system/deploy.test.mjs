@@ -74,8 +74,9 @@ scenario('the units start a node from deploy/settings: a message goes through, e
     };
     await start('millrace-broker.service', '', admin);
     const gateways = [];
+    const clientPort = await freePort(); // which they share
     for (const instance of ['1', '2']) {
-      const [clientPort, adminPort] = [await freePort(), await freePort()];
+      const adminPort = await freePort();
       await start('millrace-gateway@.service', instance, adminPort,
         { MILLRACE_GATEWAY_LISTEN_PORT: `${clientPort}`, MILLRACE_GATEWAY_ADMIN_PORT: `${adminPort}` });
       gateways.push({ clientPort });
