@@ -1,39 +1,21 @@
 // Load for the processes: herds of clients (bench/herd.c), a steady flow of publications that knows
-// what was acknowledged, and gateways beside the first one of a cluster.
+// what was acknowledged, one more gateway, and a look at what else uses the machine.
 import assert from 'node:assert/strict';
 import { encode } from '@msgpack/msgpack';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Backend } from './backend.mjs';
-import { Child, atEnd, buildDir, delay, freePort, living, programs, until, within } from './harness.mjs';
+import { Gateway } from './gateways.mjs';
+import { Child, atEnd, buildDir, delay, freePort, living, until, within } from './harness.mjs';
 
-// --- one more gateway of a cluster ---
+// --- processes ---
 
-export class Gateway {
-  static async start(cluster, name) {
-    const [port, admin] = await Promise.all([freePort(), freePort()]);
-    const gateway = new Gateway(cluster, name, port, admin);
-    await gateway.start();
-    return gateway;
-  }
-
-  constructor(cluster, name, port, admin) {
-    this.cluster = cluster;
-    this.name = name;
-    this.clientPort = port;
-    this.admin = `http://127.0.0.1:${admin}`;
-    this.env = {
-      MILLRACE_GATEWAY_NAME: name,
-      MILLRACE_GATEWAY_LISTEN_PORT: `${port}`,
-      MILLRACE_GATEWAY_ADMIN_PORT: `${admin}`,
-    };
-  }
-
-  async start() {
-    this.child = new Child(this.name, programs.gateway, ['--config', this.cluster.file], { env: this.env });
-    this.cluster.children.push(this.child);
-    await this.cluster.ready(this.child, this.admin);
-  }
+// One more gateway of a cluster, on a port of its own for clients.
+export async function otherGateway(cluster, name) {
+  const [clientPort, adminPort] = await Promise.all([freePort(), freePort()]);
+  const gateway = new Gateway(cluster, name, adminPort);
+  await gateway.start({ MILLRACE_GATEWAY_LISTEN_PORT: `${clientPort}` });
+  return Object.assign(gateway, { clientPort });
 }
 
 // As kill -9 does; returns when it is gone.

@@ -4,7 +4,7 @@
 // of the machine took from the death until all was well.
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
-import { Flow, Gateway, Herd, assertNoFaults, killed, settled, watchOthers } from './herd.mjs';
+import { Flow, Herd, assertNoFaults, killed, otherGateway, settled, watchOthers } from './herd.mjs';
 import { until, within } from './harness.mjs';
 
 const channels = 50;
@@ -36,7 +36,7 @@ async function conclude(herds, flow, lost) {
 
 // Two gateways, each with `clients` of its own, that go to the other one when theirs is gone.
 async function twoHerds(cluster, clients, perSecond) {
-  const other = await Gateway.start(cluster, 'gateway-b');
+  const other = await otherGateway(cluster, 'gateway-b');
   const options = { connections: clients, channels, prefix };
   const herds = [
     Herd.start([cluster.clientPort, other.clientPort], options),
@@ -46,7 +46,7 @@ async function twoHerds(cluster, clients, perSecond) {
   const flow = new Flow(cluster, { perSecond, channels, prefix });
   await flow.more(perSecond);
   await resetAll(herds);
-  return { other, herds, flow };
+  return { herds, flow };
 }
 
 // signal: 'SIGKILL' or 'SIGTERM'.
@@ -73,6 +73,31 @@ export async function gatewayDies(cluster, { clients, perSecond, signal }) {
   }
   assert.ok(theirs.publications > 0);
   return { ...figures, back_ms: mine.last_ms.recovered, away_p50_ms: mine.away.p50_ms, away_max_ms: mine.away.max_ms };
+}
+
+// Two gateways share one port, and the kernel deals out the clients: those of the one that is killed
+// find the other by the address that they know.
+export async function gatewayOfOnePortDies(cluster, { clients, perSecond }) {
+  const herd = Herd.start([cluster.clientPort], { connections: 2 * clients, channels, prefix });
+  await allSubscribed([herd]);
+  const [first] = cluster.gateways;
+  const own = await first.metric('connections');
+  assert.ok(own > clients / 2 && own < 1.5 * clients, `${own} of ${2 * clients} are at one gateway`);
+  const flow = new Flow(cluster, { perSecond, channels, prefix });
+  await flow.more(perSecond);
+  await resetAll([herd]);
+
+  const others = await watchOthers();
+  await first.end('SIGKILL');
+  const all = (report) => report.disconnected >= own && report.whole === 2 * clients;
+  await herd.reports('all clients to be back', all, back);
+  const figures = { others: await others() };
+  await flow.more(perSecond);
+  const [report] = await conclude([herd], flow);
+  assertRecovered(report, perSecond);
+  // On a starved machine a client may give up a second time, and then cannot be told from the others.
+  if (report.unanswered === 0) assert.equal(report.disconnected, own, 'the clients of the other one see nothing');
+  return { ...figures, back_ms: report.last_ms.recovered, away_max_ms: report.away.max_ms };
 }
 
 // kill -9, and away long enough for everybody to be past the first quick attempts to find it again.

@@ -5,8 +5,9 @@
 // prints them next to the promise. Where large tests are skipped, small herds go the same ways,
 // without a look at the clock. What nobody may lose is checked always.
 import assert from 'node:assert/strict';
-import { scenarioWith, skipLarge } from './harness.mjs';
-import { brokerDies, gatewayDies, gatewayReturns } from './mortal.mjs';
+import { ManyGateways } from './gateways.mjs';
+import { atEnd, scenario, scenarioWith, skipLarge } from './harness.mjs';
+import { brokerDies, gatewayDies, gatewayOfOnePortDies, gatewayReturns } from './mortal.mjs';
 
 const options = { timeout: 400000 };
 const quiet = 0.25; // processors
@@ -26,7 +27,16 @@ scenarioWith('kill -9 of one of two gateways', {}, options, async (cluster, cont
   assertAtMost({ back_ms: 5000 }, figures, context);
 });
 
-scenarioWith('SIGTERM to one of two gateways', {}, options, async (cluster, context) => {
+const onePort = new ManyGateways();
+scenario('kill -9 of one of two gateways on one port', onePort, options, async (context) => {
+  atEnd(() => onePort.stop());
+  await onePort.start();
+  const figures = await gatewayOfOnePortDies(onePort, load);
+  assertAtMost({ back_ms: 5000 }, figures, context);
+});
+
+const draining = { gateway: { drain_seconds: skipLarge ? 2 : 10 } };
+scenarioWith('SIGTERM to one of two gateways', draining, options, async (cluster, context) => {
   const figures = await gatewayDies(cluster, { ...load, signal: 'SIGTERM' });
   assertAtMost({ away_max_ms: 2000 }, figures, context);
 });
