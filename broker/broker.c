@@ -83,6 +83,9 @@ static void carry_out(struct broker *self, const struct core_effect *effect, int
     case CORE_GATEWAY_LEFT:
         log_info("gateway_left", LOG_SPAN("gateway", effect->bytes));
         break;
+    case CORE_GATEWAY_REFUSED:
+        log_error("gateway_refused", LOG_SPAN("reason", effect->bytes));
+        break;
     case CORE_NOTHING:
         break;
     }

@@ -6,7 +6,7 @@
 
 #define TICK_MS   100
 #define SECOND_MS 1000
-#define PROBE_MS  10000
+#define PROBE_MS  2000
 /* How long a backend is remembered that says nothing and waits for nothing. */
 #define SILENT_MS 10000
 /* A digest repeats the positions of addresses published to in so long. */
@@ -107,6 +107,8 @@ void core_sent(core_t *self, party_t *to, enum core_sent sent)
         core_gateway_left(self, to);
     else
         core_make_ready(self, to);
+    if (to->contested)
+        core_gateway_heard(self, to);
 }
 
 /* --- time --- */

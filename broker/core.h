@@ -41,7 +41,8 @@ enum core_effect_kind {
     CORE_PUBLISH,        /* publish `bytes` followed by `body` as one frame on XPUB */
     CORE_APPEND,         /* hand `append` to the store */
     CORE_GATEWAY_JOINED, /* for the log: `bytes` is its name */
-    CORE_GATEWAY_LEFT
+    CORE_GATEWAY_LEFT,
+    CORE_GATEWAY_REFUSED /* for the log: `bytes` says why */
 };
 
 /* Spans are valid until the next call of any core function. */

@@ -122,6 +122,9 @@ void core_free_appends(core_t *core);
 /* --- core_subscribe.c --- */
 
 void core_gateway_left(core_t *core, party_t *gateway);
+/* What became of a frame to a contested gateway: it is still there, or those who wait for its name
+ * get it. */
+void core_gateway_heard(core_t *core, party_t *gateway);
 
 /* --- core_answers.c --- */
 

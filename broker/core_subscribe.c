@@ -2,12 +2,18 @@
 
 #include "broker/core_priv.h"
 #include "proto/bus_codec.h"
+#include "proto/json_text.h"
 
 /* --- who is there --- */
 
-static void tell_log(core_t *core, enum core_effect_kind kind, const party_t *gateway)
+static struct span name_of(const party_t *gateway)
 {
-    buffer_put(effects_begin(&core->effects), gateway->name, gateway->name_size);
+    return span_of(gateway->name, gateway->name_size);
+}
+
+static void tell_log(core_t *core, enum core_effect_kind kind, struct span text)
+{
+    buffer_put_span(effects_begin(&core->effects), text);
     (void)effects_end(&core->effects, kind, NULL, NULL);
 }
 
@@ -21,17 +27,19 @@ static void drop_asks(core_t *core, party_t *gateway)
 void core_gateway_left(core_t *core, party_t *gateway)
 {
     drop_asks(core, gateway);
+    gateway->waits = false;
     if (!gateway->welcome)
         return;
     gateway->welcome = false;
     core->gateways--;
     core_presence_left(core, gateway);
-    tell_log(core, CORE_GATEWAY_LEFT, gateway);
+    tell_log(core, CORE_GATEWAY_LEFT, name_of(gateway));
 }
 
 struct newcomer {
     core_t *core;
-    const party_t *party;
+    party_t *party;
+    party_t *holder; /* of its name */
 };
 
 /* A gateway that reconnects comes with another routing id. */
@@ -43,28 +51,107 @@ static void replace(party_t *party, void *arg)
         core_gateway_left(newcomer->core, party);
 }
 
-static void join(core_t *core, party_t *gateway, const struct bus_hello *hello)
+static void join(core_t *core, party_t *gateway)
 {
     bool joins = !gateway->welcome;
-    size_t size = hello->gateway.size < PARTY_NAME_MAX ? hello->gateway.size : PARTY_NAME_MAX;
-    if (size)
-        memcpy(gateway->name, hello->gateway.data, size);
-    gateway->name_size = (uint8_t)size;
-    gateway->incarnation = hello->incarnation;
+    gateway->waits = gateway->refused = false;
     gateway->welcome = true;
-    parties_visit(core->parties, replace, &(struct newcomer){core, gateway});
+    parties_visit(core->parties, replace, &(struct newcomer){core, gateway, NULL});
     core_presence_joined(core, gateway);
     if (joins) {
         gateway->welcome_ms = gateway->heard_ms;
         gateway->figures_count = 0;
         core->gateways++;
-        tell_log(core, CORE_GATEWAY_JOINED, gateway);
+        tell_log(core, CORE_GATEWAY_JOINED, name_of(gateway));
     }
     bus_put_welcome(effects_begin(&core->effects),
                     &(struct bus_welcome){.version = BUS_VERSION,
                                           .node = span_text(core->node),
                                           .broker = core->nonce});
     core_end_send(core, gateway);
+}
+
+/* With what stands in core->why. It says hello again and again: the log is told once. */
+static void refuse(core_t *core, party_t *gateway, enum status status)
+{
+    struct span why = buffer_span(&core->why);
+    gateway->waits = false;
+    core->metrics->gateways_refused_total++;
+    if (!gateway->refused)
+        tell_log(core, CORE_GATEWAY_REFUSED, why);
+    gateway->refused = true;
+    bus_put_refused(effects_begin(&core->effects),
+                    &(struct bus_refused){.status = (uint16_t)status, .message = why});
+    core_end_send(core, gateway);
+}
+
+/* --- one name, one gateway --- */
+
+static void find_holder(party_t *party, void *arg)
+{
+    struct newcomer *newcomer = arg;
+    if (party != newcomer->party && party->welcome &&
+        party->incarnation != newcomer->party->incarnation &&
+        span_equal(name_of(party), name_of(newcomer->party)))
+        newcomer->holder = party;
+}
+
+static party_t *holder_of_name(core_t *core, party_t *gateway)
+{
+    struct newcomer newcomer = {core, gateway, NULL};
+    parties_visit(core->parties, find_holder, &newcomer);
+    return newcomer.holder;
+}
+
+static void decide(party_t *party, void *arg)
+{
+    const struct newcomer *contest = arg;
+    core_t *core = contest->core;
+    if (!party->waits || !span_equal(name_of(party), name_of(contest->holder)))
+        return;
+    party_t *holder = holder_of_name(core, party);
+    if (!holder) {
+        join(core, party);
+    } else if (holder == contest->holder) {
+        buffer_reset(&core->why);
+        buffer_put_text(&core->why, "a gateway named ");
+        json_text_echo(&core->why, name_of(party));
+        buffer_put_text(&core->why,
+                        " is connected already: each needs a [gateway] name of its own");
+        refuse(core, party, STATUS_CONFLICT);
+    } /* else: yet another one; its next hello finds that out */
+}
+
+void core_gateway_heard(core_t *core, party_t *gateway)
+{
+    gateway->contested = false;
+    parties_visit(core->parties, decide, &(struct newcomer){core, NULL, gateway});
+}
+
+/* ROUTER does not say when somebody leaves. A frame to the holder of the name shows whether it is
+ * still there: a gateway that was killed and started again gets in at once. */
+static void contest(core_t *core, party_t *gateway, party_t *holder)
+{
+    gateway->waits = true;
+    holder->contested = true;
+    core_probe_gateway(core, holder);
+}
+
+/* --- hello --- */
+
+static void take_name(core_t *core, party_t *gateway, const struct bus_hello *hello)
+{
+    struct span name = hello->gateway;
+    if (name.size > PARTY_NAME_MAX)
+        name.size = PARTY_NAME_MAX;
+    bool is_other =
+        gateway->incarnation != hello->incarnation || !span_equal(name_of(gateway), name);
+    if (is_other)
+        core_gateway_left(core, gateway);
+    if (name.size)
+        memcpy(gateway->name, name.data, name.size);
+    gateway->name_size = (uint8_t)name.size;
+    gateway->incarnation = hello->incarnation;
 }
 
 static void hello(core_t *core, party_t *gateway, struct span frame)
@@ -74,18 +161,20 @@ static void hello(core_t *core, party_t *gateway, struct span frame)
         core->metrics->gateway_frames_malformed_total++;
         return;
     }
-    if (hello.version == BUS_VERSION) {
-        join(core, gateway, &hello);
+    take_name(core, gateway, &hello);
+    if (hello.version != BUS_VERSION) {
+        core_gateway_left(core, gateway);
+        buffer_reset(&core->why);
+        buffer_printf(&core->why, "this broker speaks bus version %d, the gateway %u", BUS_VERSION,
+                      (unsigned)hello.version);
+        refuse(core, gateway, STATUS_BAD_INPUT);
         return;
     }
-    core->metrics->gateways_refused_total++;
-    buffer_reset(&core->why);
-    buffer_printf(&core->why, "this broker speaks bus version %d, the gateway %u", BUS_VERSION,
-                  (unsigned)hello.version);
-    bus_put_refused(
-        effects_begin(&core->effects),
-        &(struct bus_refused){.status = STATUS_BAD_INPUT, .message = buffer_span(&core->why)});
-    core_end_send(core, gateway);
+    party_t *holder = holder_of_name(core, gateway);
+    if (holder)
+        contest(core, gateway, holder);
+    else
+        join(core, gateway);
 }
 
 /* --- XPUB --- */

@@ -33,6 +33,9 @@ typedef struct party {
 
     /* gateways */
     bool welcome; /* said hello and was not refused */
+    bool waits;   /* said hello; another one has its name, and is asked whether it is still there */
+    bool contested; /* somebody waits for its name */
+    bool refused;   /* and that was logged */
     uint64_t incarnation;
     uint8_t name[PARTY_NAME_MAX];
     uint8_t name_size;

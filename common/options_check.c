@@ -79,6 +79,14 @@ static void check_anonymous(struct options_load *self)
                "may connect without a token");
 }
 
+static void check_reuse_port(struct options_load *self)
+{
+    const struct options_gateway *gateway = &self->options->gateway;
+    if (gateway->reuse_port && gateway->listen_port == 0)
+        refuse(self, SECTION_gateway, 0, "reuse_port",
+               "needs a listen_port: with 0 each gateway gets a port of its own");
+}
+
 /* --- two listeners in one place --- */
 
 static void check_overlap(struct options_load *self, const struct listener *a,
@@ -193,6 +201,7 @@ void options_check(struct options_load *self)
     check_required(self);
     check_binds(self);
     check_anonymous(self);
+    check_reuse_port(self);
     check_listeners(self);
     check_labels(self);
 }

@@ -16,13 +16,12 @@
 #define RECEIVE_QUEUE      8192 /* messages; the broker drops beyond its own mark, repair covers it */
 #define MESSAGE_BYTES      (2 * LIMIT_BUS_FRAME_BYTES)
 #define RECONNECT_MS       100
-#define RECONNECT_MAX_MS   5000
+#define RECONNECT_MAX_MS   1000
 #define HEARTBEAT_MS       2000
 #define HEARTBEAT_LIMIT_MS 6000
 #define HANDSHAKE_MS       5000
 #define HELLO_AGAIN_MS     1000
 #define HELLO_BLOCKED_MS   20
-#define HELLO_REFUSED_MS   10000
 
 /* One ZeroMQ socket on the loop. Its descriptor is readable when something may have happened; any
  * call may eat that sign, so `maybe` stays true until the socket was asked and had nothing. */
@@ -47,7 +46,8 @@ struct bus_link {
     enum link_state state;
     uint64_t broker; /* nonce of the broker, while UP */
     struct buffer hello;
-    size_t handles; /* on the loop: the greeter, then the sources' */
+    struct buffer refusal; /* the last one that was logged */
+    size_t handles;        /* on the loop: the greeter, then the sources' */
 };
 
 /* --- asking a socket --- */
@@ -142,7 +142,8 @@ static void on_greeter(uv_timer_t *timer)
 
 static void greet(bus_link_t *self)
 {
-    self->state = LINK_GREETING;
+    if (self->state != LINK_REFUSED) /* that holds until the broker says otherwise */
+        self->state = LINK_GREETING;
     bool sent = send_frame(self, buffer_span(&self->hello));
     uv_timer_start(&self->greeter, on_greeter, sent ? HELLO_AGAIN_MS : HELLO_BLOCKED_MS, 0);
 }
@@ -170,6 +171,7 @@ static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
     log_info("broker_connected", LOG_SPAN("node", welcome.node), LOG_UINT("broker", welcome.broker),
              LOG_UINT("version", welcome.version));
     uv_timer_stop(&self->greeter);
+    buffer_reset(&self->refusal);
     self->state = LINK_UP;
     self->broker = welcome.broker;
     hub_broker_up(self->hub, welcome.broker, now_ms);
@@ -182,11 +184,28 @@ static void on_refused(bus_link_t *self, struct span frame, int64_t now_ms)
         self->metrics->bus_dropped_total++;
         return;
     }
-    log_error("broker_refused", LOG_UINT("status", refused.status),
-              LOG_SPAN("message", refused.message));
+    if (self->state == LINK_DOWN) /* said to a link that is gone */
+        return;
+    /* The same answer comes to each hello: it is told once. */
+    if (!span_equal(buffer_span(&self->refusal), refused.message)) {
+        log_error("broker_refused", LOG_UINT("status", refused.status),
+                  LOG_SPAN("message", refused.message));
+        buffer_reset(&self->refusal);
+        buffer_put_span(&self->refusal, refused.message);
+    }
     link_down(self, now_ms);
     self->state = LINK_REFUSED;
-    uv_timer_start(&self->greeter, on_greeter, HELLO_REFUSED_MS, 0);
+    uv_timer_start(&self->greeter, on_greeter, HELLO_AGAIN_MS, 0);
+}
+
+bool bus_link_is_up(const bus_link_t *self)
+{
+    return self->state == LINK_UP;
+}
+
+struct span bus_link_refusal(const bus_link_t *self)
+{
+    return self->state == LINK_REFUSED ? buffer_span(&self->refusal) : (struct span){0};
 }
 
 const char *bus_link_state(const bus_link_t *self)
@@ -428,6 +447,7 @@ static void on_closed(uv_handle_t *handle)
     if (--self->handles > 0)
         return;
     buffer_free(&self->hello);
+    buffer_free(&self->refusal);
     free(self);
 }
 

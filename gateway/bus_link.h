@@ -55,3 +55,6 @@ void bus_link_send(bus_link_t *self, struct span frame);
 
 /* One word for people: connecting, greeting, refused or connected. */
 const char *bus_link_state(const bus_link_t *self);
+bool bus_link_is_up(const bus_link_t *self);
+/* What the broker said; empty unless the state is refused. Valid until the loop runs. */
+struct span bus_link_refusal(const bus_link_t *self);

@@ -18,16 +18,18 @@
 #include "gateway/report.h"
 #include "gateway/ws.h"
 #include "gateway/ws_listener.h"
+#include "proto/json_text.h"
 
 /* What one turn of the loop takes from the bus before clients get their turn. */
 #define TURN_MESSAGES 2000
 #define TURN_BYTES    262144
 #define TURN_NS       2000000
 
-/* The drain: sessions are closed in slices during the first half, the rest is for their answers. */
-#define DRAIN_MS       2000
 #define DRAIN_SLICE_MS 50
-#define DRAIN_SLICES   (DRAIN_MS / 2 / DRAIN_SLICE_MS)
+/* After the last slice, for the answers to its close frames; ws cuts those who give none. */
+#define DRAIN_ANSWERS_MS 5000
+/* For those who were in their handshake when the drain began: they are told to go elsewhere. */
+#define DRAIN_HANDSHAKES_MS 1000
 
 /* Descriptors that are not clients' WebSockets. */
 #define HANDSHAKES        1024
@@ -62,8 +64,8 @@ struct gateway {
     uint64_t incarnation;
     int64_t started_ms;
     int64_t tick_at_ms; /* when the tick timer will fire, INT64_MAX: it is not set */
-    int64_t drain_until_ms;
-    size_t drain_slice;
+    int64_t drain_began_ms;
+    size_t drain_sessions; /* that there were then */
     bool is_draining;
 };
 
@@ -216,13 +218,30 @@ static void write_metrics(void *arg, struct buffer *to)
                   sizeof self->metrics / sizeof(uint64_t));
 }
 
+/* Why the gateway is not ready. */
+static void write_reason(const gateway_t *self, struct buffer *to)
+{
+    struct span refusal = bus_link_refusal(self->bus);
+    if (self->is_draining)
+        buffer_put_text(to, "\"draining\"");
+    else if (refusal.size > 0 && json_text_string(to, refusal))
+        return;
+    else if (!bus_link_is_up(self->bus))
+        buffer_put_text(to, "\"the broker cannot be reached\"");
+    else
+        buffer_put_text(to, "\"no canary of the broker was heard for 6 s\"");
+}
+
 static bool write_ready(void *arg, struct buffer *to)
 {
     gateway_t *self = arg;
     int64_t now_ms = clock_monotonic_ms();
     bool is_ready = !self->is_draining && hub_is_ready(self->hub, now_ms);
-    buffer_printf(to, "{\"ready\":%s,\"broker\":\"%s\",\"canary_age_ms\":%llu,\"draining\":%s}",
-                  is_ready ? "true" : "false", bus_link_state(self->bus),
+    buffer_printf(to, "{\"ready\":%s,\"reasons\":[", is_ready ? "true" : "false");
+    if (!is_ready)
+        write_reason(self, to);
+    buffer_printf(to, "],\"broker\":\"%s\",\"canary_age_ms\":%llu,\"draining\":%s}",
+                  bus_link_state(self->bus),
                   (unsigned long long)hub_metrics(self->hub, now_ms)->canary_age_ms,
                   self->is_draining ? "true" : "false");
     return is_ready;
@@ -254,28 +273,54 @@ static void serve_admin(gateway_t *self)
 
 /* --- the end --- */
 
+/* How many may be open so long after the drain began: the first is closed at once, the others at
+ * equal distances. */
+static size_t drain_keep(const gateway_t *self, int64_t passed_ms)
+{
+    int64_t drain_ms = (int64_t)self->options->gateway.drain_seconds * 1000;
+    if (self->drain_sessions == 0 || passed_ms >= drain_ms)
+        return 0;
+    return self->drain_sessions - 1 - self->drain_sessions * (size_t)passed_ms / (size_t)drain_ms;
+}
+
+static bool is_drained(const gateway_t *self, int64_t passed_ms)
+{
+    int64_t drain_ms = (int64_t)self->options->gateway.drain_seconds * 1000;
+    if (passed_ms >= drain_ms + DRAIN_ANSWERS_MS)
+        return true;
+    return hub_session_count(self->hub) == 0 &&
+           (self->metrics.sockets == 0 || passed_ms >= DRAIN_HANDSHAKES_MS);
+}
+
 static void on_drain(uv_timer_t *timer)
 {
     gateway_t *self = timer->data;
-    int64_t now_ms = clock_monotonic_ms();
-    hub_close_sessions(self->hub, CLIENT_CLOSE_SHUTDOWN, self->drain_slice, now_ms);
-    if (hub_session_count(self->hub) == 0 || now_ms >= self->drain_until_ms)
-        uv_stop(&self->loop);
+    int64_t now_ms = clock_monotonic_ms(), passed_ms = now_ms - self->drain_began_ms;
+    if (!is_drained(self, passed_ms)) {
+        hub_close_sessions(self->hub, CLIENT_CLOSE_SHUTDOWN, drain_keep(self, passed_ms), now_ms);
+        return;
+    }
+    log_info("drained", LOG_UINT("connections", self->drain_sessions),
+             LOG_UINT("left", hub_session_count(self->hub)), LOG_UINT("ms", (uint64_t)passed_ms));
+    uv_stop(&self->loop);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
 {
     gateway_t *self = handle->data;
-    if (self->is_draining)
+    if (self->is_draining) {
+        log_warn("stopping_at_once", LOG_UINT("left", hub_session_count(self->hub)));
         _exit(128 + number);
-    size_t sessions = hub_session_count(self->hub);
-    log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
-             LOG_UINT("connections", sessions));
+    }
     self->is_draining = true;
-    self->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
-    self->drain_slice = sessions / DRAIN_SLICES + 1;
-    ws_listener_destroy(&self->listener);
+    self->drain_began_ms = clock_monotonic_ms();
+    self->drain_sessions = hub_session_open_count(self->hub);
+    log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
+             LOG_UINT("connections", self->drain_sessions),
+             LOG_UINT("drain_seconds", self->options->gateway.drain_seconds));
     ws_drain(self->ws);
+    ws_listener_drain(self->listener);
+    ws_listener_destroy(&self->listener);
     uv_timer_start(&self->drain, on_drain, 0, DRAIN_SLICE_MS);
 }
 
@@ -359,6 +404,7 @@ static bool start_hub(gateway_t *self)
         .fence_ms = (int64_t)options->fence_ms,
         .linger_ms = (int64_t)options->linger_ms,
         .linger_addresses = (uint32_t)options->linger_addresses,
+        .audit_ms = (int64_t)options->audit_seconds * 1000,
     };
     self->hub = hub_new(&settings, clock_monotonic_ms());
     return self->hub;
@@ -420,6 +466,7 @@ static bool start_listener(gateway_t *self)
     struct ws_listener_settings settings = {
         .address = options->listen_address,
         .port = (uint16_t)options->listen_port,
+        .reuse_port = options->reuse_port,
         .send_buffer = (int)options->send_buffer_bytes,
         .accepted = on_accepted,
         .arg = self,

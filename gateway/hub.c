@@ -8,10 +8,14 @@
 #include "proto/limits.h"
 #include "proto/ws_frame.h"
 
-#define LOST_PER_SECOND              2000 /* the SDK subscribes again at once, without any backoff */
-#define LOST_AT_ONCE                 128
-#define LOST_TICK_MS                 16
-#define CANARY_READY_MS              6000
+#define LOST_PER_SECOND 2000 /* the SDK subscribes again at once, without any backoff */
+#define LOST_AT_ONCE    128
+#define LOST_TICK_MS    16
+#define CANARY_READY_MS 6000
+/* The broker sends one each second. When what was marked unsynced was asked for and there is still
+ * silence, the next time comes after twice as long. */
+#define CANARY_SILENT_MS             3000
+#define CANARY_SILENT_MAX_MS         48000
 #define OWNER(type, member, pointer) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* --- coming and going --- */
@@ -48,19 +52,22 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     TAILQ_INIT(&self->fencing);
     TAILQ_INIT(&self->lingering);
     TAILQ_INIT(&self->repairs);
+    TAILQ_INIT(&self->audits);
+    TAILQ_INIT(&self->doubts);
     STAILQ_INIT(&self->outgoing);
     self->session_timers = deadlines_new(now_ms);
     self->command_timers = deadlines_new(now_ms);
     self->linger_timers = deadlines_new(now_ms);
     self->repair_timers = deadlines_new(now_ms);
+    self->audit_timers = deadlines_new(now_ms);
     self->outboxes = outbox_pool_new();
     self->reader = client_reader_new();
     self->questions = questions_new();
     self->interests = map_new(interest_key);
     self->ping = text_frame("{}");
     if (!self->site || !self->session_timers || !self->command_timers || !self->linger_timers ||
-        !self->repair_timers || !self->outboxes || !self->reader || !self->questions ||
-        !self->interests || !self->ping)
+        !self->repair_timers || !self->audit_timers || !self->outboxes || !self->reader ||
+        !self->questions || !self->interests || !self->ping)
         hub_destroy(&self);
     return self;
 }
@@ -117,6 +124,7 @@ void hub_destroy(hub_t **self_p)
     questions_destroy(&self->questions);
     client_reader_destroy(&self->reader);
     outbox_pool_destroy(&self->outboxes);
+    deadlines_destroy(&self->audit_timers);
     deadlines_destroy(&self->repair_timers);
     deadlines_destroy(&self->linger_timers);
     deadlines_destroy(&self->command_timers);
@@ -166,6 +174,12 @@ void hub_ask(hub_t *self, const struct bus_question *question)
 
 /* --- from the broker --- */
 
+static void expect_canary(hub_t *self)
+{
+    self->alive_at_ms = self->now_ms;
+    self->silence_ms = CANARY_SILENT_MS;
+}
+
 void hub_broker_up(hub_t *self, uint64_t broker, int64_t now_ms)
 {
     self->now_ms = now_ms;
@@ -174,6 +188,7 @@ void hub_broker_up(hub_t *self, uint64_t broker, int64_t now_ms)
     self->broker_is_up = true;
     self->broker = broker;
     self->metrics.broker_up = 1;
+    expect_canary(self);
     interests_unsync(self);
 }
 
@@ -193,6 +208,8 @@ void hub_broker_down(hub_t *self, int64_t now_ms)
     while ((asker = question_next(self->questions, &at, &kind))) {
         if (kind == QUESTION_RANGE)
             interest_repair_again(self, asker);
+        else if (kind == QUESTION_POSITION)
+            audit_drop(self, asker);
         else
             subscription_give_up(self, asker);
     }
@@ -211,9 +228,31 @@ static void canary(hub_t *self, uint64_t broker, uint64_t number)
     self->canary_broker = broker;
     self->canary = number;
     self->canary_at_ms = self->now_ms;
-    if (is_first || follows)
+    self->canaries++;
+    expect_canary(self);
+    if (is_first || follows) {
+        audits_canary(self);
         return;
+    }
     self->metrics.canaries_missed_total++;
+    interests_unsync(self);
+}
+
+/* Nothing says that publications come through: they may be missing on any address. */
+static int64_t silence_left_ms(const hub_t *self, int64_t now_ms)
+{
+    int64_t left = self->alive_at_ms + self->silence_ms - now_ms;
+    return left > 0 ? left : 0;
+}
+
+static void notice_silence(hub_t *self)
+{
+    if (!self->broker_is_up || silence_left_ms(self, self->now_ms) > 0)
+        return;
+    self->alive_at_ms = self->now_ms;
+    if (self->silence_ms < CANARY_SILENT_MAX_MS)
+        self->silence_ms *= 2;
+    self->metrics.canaries_silent_total++;
     interests_unsync(self);
 }
 
@@ -295,6 +334,8 @@ void hub_answer(hub_t *self, struct span frame, int64_t now_ms)
         void *asker = question_find(self->questions, reply.token, &kind);
         if (asker && kind == QUESTION_RANGE)
             interest_answered(self, asker, &reply);
+        else if (asker && kind == QUESTION_POSITION)
+            audit_answered(self, asker, &reply);
         else if (asker)
             subscription_answered(self, asker, &reply, kind);
     }
@@ -341,10 +382,14 @@ void hub_tick(hub_t *self, int64_t now_ms)
         interest_t *interest = OWNER(interest_t, linger, due);
         interest_destroy(self, &interest);
     }
+    while ((due = deadlines_next(self->audit_timers, now_ms)))
+        audit_due(self, OWNER(interest_t, audit.timer, due));
+    notice_silence(self);
     if (fence_is_due(self))
         interests_fence_late(self);
     tell_lost(self);
     interests_ask_repairs(self);
+    audits_ask(self);
 }
 
 static int64_t sooner(int64_t a, int64_t b)
@@ -358,6 +403,9 @@ int64_t hub_wait(const hub_t *self, int64_t now_ms)
     wait = sooner(wait, deadlines_wait(self->command_timers, now_ms));
     wait = sooner(wait, deadlines_wait(self->linger_timers, now_ms));
     wait = sooner(wait, deadlines_wait(self->repair_timers, now_ms));
+    wait = sooner(wait, deadlines_wait(self->audit_timers, now_ms));
+    if (self->broker_is_up)
+        wait = sooner(wait, silence_left_ms(self, now_ms));
     if (self->broker_is_up && self->fence > self->fence_passed) {
         int64_t left = self->fence_at_ms + self->settings.fence_ms - now_ms;
         wait = sooner(wait, left > 0 ? left : 0);
@@ -417,13 +465,18 @@ void hub_take_effect(hub_t *self, struct hub_effect *out)
 
 bool hub_is_ready(const hub_t *self, int64_t now_ms)
 {
-    return self->broker_is_up && self->canary_at_ms != 0 &&
+    return self->broker_is_up && self->canary_at_ms != 0 && self->canary_broker == self->broker &&
            now_ms - self->canary_at_ms < CANARY_READY_MS;
 }
 
 size_t hub_session_count(const hub_t *self)
 {
     return self->session_count;
+}
+
+size_t hub_session_open_count(const hub_t *self)
+{
+    return self->session_count - self->closing_count;
 }
 
 const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms)
@@ -440,20 +493,13 @@ const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms)
     return metrics;
 }
 
-size_t hub_close_sessions(hub_t *self, enum client_close code, size_t count, int64_t now_ms)
+void hub_close_sessions(hub_t *self, enum client_close code, size_t keep, int64_t now_ms)
 {
     self->now_ms = now_ms;
-    size_t left = 0;
     session_t *session;
     TAILQ_FOREACH (session, &self->sessions, all) {
-        if (session->state == SESSION_CLOSING)
-            continue;
-        if (count == 0) {
-            left++;
-            continue;
-        }
+        if (hub_session_open_count(self) <= keep)
+            return;
         session_close(self, session, code, false);
-        count--;
     }
-    return left;
 }

@@ -30,6 +30,7 @@ struct hub_settings {
     size_t queue_bytes;
     bool anonymous; /* may connections lack a token? */
     int64_t connect_ms, ping_ms, pong_ms, expired_ms, reply_ms, fence_ms, linger_ms;
+    int64_t audit_ms; /* 0: no audits */
     const site_keys_t *keys; /* of tokens; borrowed. NULL: none */
     /* Told about each token that is refused; `key` is the one that the token names, zero when it
      * names none. For the log: it may not call the hub. NULL: nobody. */
@@ -114,10 +115,12 @@ int64_t hub_wait(const hub_t *self, int64_t now_ms);
 
 void hub_take_effect(hub_t *self, struct hub_effect *out);
 
-/* The broker is there and its canary was heard within the last 6 s. */
+/* The broker is there and a canary of its was heard within the last 6 s. */
 bool hub_is_ready(const hub_t *self, int64_t now_ms);
 size_t hub_session_count(const hub_t *self);
+/* Those that are not being closed. */
+size_t hub_session_open_count(const hub_t *self);
 /* Counters; gauges are up to date after the call. */
 const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms);
-/* Closes every session with this code, at most `count` of them now; returns how many are left. */
-size_t hub_close_sessions(hub_t *self, enum client_close code, size_t count, int64_t now_ms);
+/* Closes sessions with this code, the oldest first, until at most `keep` are open. */
+void hub_close_sessions(hub_t *self, enum client_close code, size_t keep, int64_t now_ms);

@@ -15,7 +15,7 @@
 
 /* hub_priv - what the files of the hub share: session.c (one connection), subscription.c (one
  * channel of one connection), presence.c (who is there), interest.c (one address of the gateway),
- * hub.c (the whole).
+ * audit.c (is its position the broker's?), hub.c (the whole).
  *
  * Who owns what: the hub owns sessions and interests; a session owns its subscriptions; an interest
  * owns its groups. A subscription points to its group as long as it counts in group->subscriptions.
@@ -109,6 +109,22 @@ enum interest_state {
     INTEREST_LIVE       /* publications are delivered as they come */
 };
 
+enum audit_state {
+    AUDIT_IDLE,
+    AUDIT_WAITING, /* in hub->audits: to be asked */
+    AUDIT_ASKED,   /* the broker was asked for the position */
+    AUDIT_DOUBTED  /* in hub->doubts: the broker's position is another one than ours */
+};
+
+struct audit {
+    struct deadline timer;
+    TAILQ_ENTRY(interest) link;
+    uint64_t epoch, offset;  /* DOUBTED: what the broker said */
+    uint64_t canaries;       /* DOUBTED: heard by then */
+    question_token question; /* ASKED */
+    uint8_t state;
+};
+
 struct interest {
     LIST_HEAD(, group) groups;
     TAILQ_HEAD(, subscription) fenced;
@@ -121,6 +137,7 @@ struct interest {
     uint64_t epoch, offset;            /* of the last publication delivered, if has_position */
     uint64_t fence;          /* FENCING: the number that must come back, 0: not sent yet */
     question_token question; /* REPAIRING: the range asked for, 0: waits in hub->repairs */
+    struct audit audit;
     uint32_t subscriptions;
     uint32_t joining; /* subscriptions between their command and LIVE */
     uint8_t state;
@@ -150,7 +167,7 @@ struct hub {
 
     struct session_list sessions;
     struct session_list dirty;
-    size_t session_count;
+    size_t session_count, closing_count;
     uint64_t session_number;
     deadlines_t *session_timers;
     outbox_pool_t *outboxes;
@@ -173,6 +190,11 @@ struct hub {
     fencing; /* in the order of their fences, those without one last */
     TAILQ_HEAD(, interest) repairs;
     uint32_t repairs_in_flight;
+    deadlines_t *audit_timers;
+    TAILQ_HEAD(, interest) audits;
+    TAILQ_HEAD(, interest) doubts; /* the first was doubted first */
+    uint32_t audits_in_flight;
+    uint64_t audit_number; /* scatters them */
     uint64_t fence;        /* the last number sent */
     uint64_t fence_passed; /* the last number that came back or was given up */
     int64_t fence_at_ms;   /* since when the fences between the two are waited for */
@@ -180,7 +202,10 @@ struct hub {
     bool broker_is_up;
     uint64_t broker;
     uint64_t canary_broker, canary;
+    uint64_t canaries;    /* heard in all */
     int64_t canary_at_ms; /* 0: never */
+    int64_t alive_at_ms;  /* since when the next canary is waited for, while broker_is_up */
+    int64_t silence_ms;   /* how long until its absence means something */
 
     STAILQ_HEAD(, outgoing) outgoing;
     payload_t *taken;        /* bytes of the effect handed out last */
@@ -307,6 +332,8 @@ void interest_publication(hub_t *self, interest_t *interest, const struct bus_de
 /* The position that a digest gives. */
 void interest_mark(hub_t *self, interest_t *interest, uint64_t epoch, uint64_t offset);
 void interest_answered(hub_t *self, interest_t *interest, const struct bus_reply *reply);
+/* A LIVE one has a hole. */
+void interest_mend(hub_t *self, interest_t *interest);
 /* Publications may have been missed on any address: fence all again. */
 void interests_unsync(hub_t *self);
 /* One fence for all addresses that have none yet. */
@@ -322,3 +349,18 @@ void interest_destroy(hub_t *self, interest_t **interest_p);
 struct span interest_address(const interest_t *interest);
 /* A push frame of one publication for one client string. NULL when memory is exhausted. */
 payload_t *group_frame(const group_t *group, struct span body, uint64_t offset);
+
+/* --- audit.c --- */
+
+/* An address' audits begin and end with it. */
+void audit_begin(hub_t *self, interest_t *interest);
+void audit_end(hub_t *self, interest_t *interest);
+/* Its time has come: it waits to be asked. */
+void audit_due(hub_t *self, interest_t *interest);
+/* Asks for positions as far as the number in flight allows. */
+void audits_ask(hub_t *self);
+void audit_answered(hub_t *self, interest_t *interest, const struct bus_reply *reply);
+/* Forgets the audit under way: what it would find is being looked for by other means. */
+void audit_drop(hub_t *self, interest_t *interest);
+/* A canary came: what is still doubted is a hole. */
+void audits_canary(hub_t *self);

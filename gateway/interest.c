@@ -15,11 +15,14 @@ struct span interest_address(const interest_t *interest)
 
 /* --- finding, making, ending --- */
 
-static void start_fencing(hub_t *self, interest_t *interest)
+static void start_fencing(hub_t *self, interest_t *interest, bool first)
 {
     interest->state = INTEREST_FENCING;
     interest->fence = 0;
-    TAILQ_INSERT_TAIL(&self->fencing, interest, fence_link);
+    if (first)
+        TAILQ_INSERT_HEAD(&self->fencing, interest, fence_link);
+    else
+        TAILQ_INSERT_TAIL(&self->fencing, interest, fence_link);
 }
 
 static interest_t *interest_new(hub_t *self, struct span key)
@@ -40,7 +43,8 @@ static interest_t *interest_new(hub_t *self, struct span key)
         free(interest);
         return NULL;
     }
-    start_fencing(self, interest);
+    start_fencing(self, interest, false);
+    audit_begin(self, interest);
     return interest;
 }
 
@@ -81,6 +85,7 @@ void interest_destroy(hub_t *self, interest_t **interest_p)
     assert(interest->subscriptions == 0);
     hub_queue(self, HUB_UNLISTEN, span_of(interest->topic, interest->topic_size));
     leave_queues(self, interest);
+    audit_end(self, interest);
     stop_linger(self, interest);
     recent_destroy(&interest->recent);
     map_remove(self->interests, interest_address(interest));
@@ -357,6 +362,11 @@ void interest_publication(hub_t *self, interest_t *interest, const struct bus_de
         return;
     }
     hold(self, interest, delivery);
+    interest_mend(self, interest);
+}
+
+void interest_mend(hub_t *self, interest_t *interest)
+{
     self->metrics.gaps_total++;
     repair(self, interest);
 }
@@ -367,8 +377,7 @@ void interest_mark(hub_t *self, interest_t *interest, uint64_t epoch, uint64_t o
         return;
     if (epoch == interest->epoch && offset <= interest->offset)
         return;
-    self->metrics.gaps_total++;
-    repair(self, interest);
+    interest_mend(self, interest);
 }
 
 /* The stream goes on at another place, and nobody can have what lies between. */
@@ -379,6 +388,7 @@ static void lose(hub_t *self, interest_t *interest, uint64_t epoch, uint64_t off
         while (group->member_count > 0)
             subscription_lose(self, group->members[group->member_count - 1]);
     }
+    audit_drop(self, interest);
     interest->epoch = epoch;
     interest->offset = offset;
 }
@@ -508,12 +518,20 @@ static void unsync(void *item, void *arg)
 {
     interest_t *interest = item;
     hub_t *self = arg;
+    /* Those that had not got their turn when the last cause came go first: causes that come faster
+     * than all can be asked must not keep the same ones waiting for ever. */
+    bool waits = interest->state == INTEREST_FENCING || interest->is_queued;
     leave_queues(self, interest);
-    start_fencing(self, interest);
+    audit_drop(self, interest);
+    start_fencing(self, interest, waits);
 }
 
+/* What the fence lets pass is then asked for by ranges, not by positions: a range that misses
+ * nothing is answered by as few bytes as a position is, and one that does saves a second question.
+ */
 void interests_unsync(hub_t *self)
 {
+    self->metrics.resyncs_total++;
     map_visit(self->interests, unsync, self);
     drop_fences(self, self->fence);
 }

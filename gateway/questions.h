@@ -18,6 +18,7 @@ enum question_kind {
     QUESTION_HISTORY,   /* asked for a subscription */
     QUESTION_PRESENCE,  /* asked for a subscription */
     QUESTION_RANGE,     /* a range for an interest */
+    QUESTION_POSITION,  /* the position of an interest, for its audit */
     QUESTION_KINDS
 };
 

@@ -58,6 +58,7 @@ void session_close(hub_t *self, session_t *session, enum client_close code, bool
     if (session->state == SESSION_CLOSING)
         return;
     session->state = SESSION_CLOSING;
+    self->closing_count++;
     session->close_code = code;
     session->drop_queue = drop_queue;
     deadline_clear(&session->timer);
@@ -474,6 +475,7 @@ void hub_session_closed(hub_t *self, session_t *session, int64_t now_ms)
     if (session->is_dirty)
         TAILQ_REMOVE(&self->dirty, session, dirty_link);
     TAILQ_REMOVE(&self->sessions, session, all);
+    self->closing_count -= session->state == SESSION_CLOSING;
     self->session_count--;
     set_identity(self, session, NULL);
     free(session);

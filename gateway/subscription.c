@@ -367,6 +367,7 @@ void subscription_answered(hub_t *self, subscription_t *subscription, const stru
         presence_answered(self, subscription, reply);
         break;
     case QUESTION_RANGE:
+    case QUESTION_POSITION:
     case QUESTION_NONE:
     case QUESTION_KINDS:
         assert(false); /* not a question of a subscription */

@@ -86,16 +86,24 @@ static void on_readable(uv_poll_t *handle, int status, int events)
             return;
 }
 
+void ws_listener_drain(ws_listener_t *self)
+{
+    for (int i = 0; i < BACKLOG && accept_one(self); i++)
+        continue;
+}
+
 /* Accepted sockets inherit TCP_NODELAY and SO_SNDBUF from the listening one. */
-static int bind_socket(const struct addrinfo *where, int send_buffer)
+static int bind_socket(const struct addrinfo *where, const struct ws_listener_settings *settings)
 {
     int fd = socket(where->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (settings->reuse_port)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &settings->send_buffer, sizeof settings->send_buffer);
     if (bind(fd, where->ai_addr, where->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     int error = errno;
@@ -117,6 +125,17 @@ static uint16_t bound_port(int fd)
     return ntohs(name.any.sa_family == AF_INET6 ? name.v6.sin6_port : name.v4.sin_port);
 }
 
+static void explain(const struct ws_listener_settings *settings, int error, struct buffer *why)
+{
+    buffer_printf(why, "cannot listen there: %s", strerror(error));
+    if (error != EADDRINUSE)
+        return;
+    buffer_put_text(why, settings->reuse_port
+                             ? "; what listens there does not share the port: it has no "
+                               "reuse_port = yes, or runs as another user"
+                             : "; gateways share a port when each of them has reuse_port = yes");
+}
+
 static int listen_on(const struct ws_listener_settings *settings, struct buffer *why)
 {
     char service[8];
@@ -129,9 +148,9 @@ static int listen_on(const struct ws_listener_settings *settings, struct buffer 
         buffer_printf(why, "not an IP address: %s", gai_strerror(error));
         return -1;
     }
-    int fd = bind_socket(where, settings->send_buffer);
+    int fd = bind_socket(where, settings);
     if (fd < 0)
-        buffer_printf(why, "cannot listen there: %s", strerror(errno));
+        explain(settings, errno, why);
     freeaddrinfo(where);
     return fd;
 }

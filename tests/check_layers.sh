@@ -35,7 +35,7 @@ check() {
         folder = FILENAME
         sub("/.*", "", folder)
         pure = FILENAME ~ "^(proto|common)/" || FILENAME ~ "^broker/(core|sites|asks|away|tally)" ||
-               FILENAME ~ "^gateway/(hub|identity|session|subscriber|subscription|interest|presence|census|questions|recent)"
+               FILENAME ~ "^gateway/(audit|hub|identity|session|subscriber|subscription|interest|presence|census|questions|recent)"
         if (FILENAME ~ "^common/(log|log_format|clock)[.]")
             pure = 0
     }

@@ -29,7 +29,8 @@ struct hub_settings world_settings(void)
                                  .reply_ms = 4000,
                                  .fence_ms = 1000,
                                  .linger_ms = 10000,
-                                 .linger_addresses = 2};
+                                 .linger_addresses = 2,
+                                 .audit_ms = 40000};
 }
 
 /* --- queues --- */
