@@ -10,7 +10,7 @@
 #include "proto/limits.h"
 #include "proto/status.h"
 
-#define BROKER_NONCE 77
+#define FIRST_NONCE 77
 
 struct hub_settings world_settings(void)
 {
@@ -134,7 +134,7 @@ void world_digest(struct world *self)
 void world_canary(struct world *self)
 {
     uint8_t message[BUS_CANARY_BYTES];
-    bus_write_canary(message, BROKER_NONCE, ++self->canary);
+    bus_write_canary(message, self->broker, ++self->canary);
     push(&self->publications, span_of(message, sizeof message));
 }
 
@@ -383,8 +383,22 @@ void world_break_link(struct world *self)
 
 void world_mend_link(struct world *self)
 {
-    hub_broker_up(self->hub, BROKER_NONCE, self->now_ms);
+    hub_broker_up(self->hub, self->broker, self->now_ms);
     take_effects(self);
+}
+
+/* The SUB socket sends all its topics again: those that the broker has, and those on their way. */
+void world_restart_broker(struct world *self)
+{
+    world_break_link(self);
+    clear(&self->publications);
+    self->broker++;
+    self->canary = 0;
+    for (size_t i = 0; i < WORLD_STREAMS; i++)
+        world_forget(self, i);
+    hub_publications_lost(self->hub, self->now_ms);
+    take_effects(self);
+    world_mend_link(self);
 }
 
 /* --- clients --- */
@@ -445,7 +459,7 @@ void world_disconnect(struct world *self, size_t client)
 
 void world_open(struct world *self, const struct hub_settings *settings)
 {
-    *self = (struct world){.now_ms = 1000000};
+    *self = (struct world){.now_ms = 1000000, .broker = FIRST_NONCE};
     self->hub = hub_new(settings, self->now_ms);
     ck_assert_ptr_nonnull(self->hub);
     for (size_t i = 0; i < WORLD_STREAMS; i++)

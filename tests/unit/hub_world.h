@@ -37,6 +37,7 @@ struct world {
         bool has_interest;
     } streams[WORLD_STREAMS];
     uint64_t epochs; /* handed out */
+    uint64_t broker; /* its nonce */
     uint64_t canary;
     bool lose_next;           /* the next publication is dropped on its way */
     bool refuse_next;         /* the next question is refused: the broker has too many */
@@ -68,6 +69,8 @@ void world_publish(struct world *self, size_t stream);
 void world_forget(struct world *self, size_t stream);
 void world_digest(struct world *self);
 void world_canary(struct world *self);
+/* The broker dies and starts again: another nonce, other epochs. */
+void world_restart_broker(struct world *self);
 
 /* Asks the gateway who is there. Valid until the next call. */
 const struct bus_presence_part *world_presence(struct world *self, size_t stream, uint8_t kind,

@@ -38,13 +38,19 @@ START_TEST(another_version_is_refused)
                                               .gateway = span_text("g"),
                                               .incarnation = 5});
     world_frame("g", &frame);
+    const char *why = "this broker speaks bus version 1, the gateway 2";
     struct bus_refused refused;
+    expect_log(CORE_GATEWAY_REFUSED, why);
     ck_assert(bus_get_refused(take_frame("g"), &refused));
     ck_assert_uint_eq(refused.status, STATUS_BAD_INPUT);
-    assert_text(refused.message, "this broker speaks bus version 1, the gateway 2");
+    assert_text(refused.message, why);
     core_measure(world);
     ck_assert_uint_eq(world_metrics.gateways, 0);
     ck_assert_uint_eq(world_metrics.gateways_refused_total, 1);
+
+    world_frame("g", &frame); /* once more: the same answer, no news */
+    ck_assert(bus_get_refused(take_frame("g"), &refused));
+    expect_nothing();
     buffer_free(&frame);
 }
 END_TEST
@@ -64,6 +70,137 @@ START_TEST(a_gateway_that_reconnects_replaces_itself)
     core_measure(world);
     ck_assert_uint_eq(world_metrics.gateways, 2);
     buffer_free(&frame);
+}
+END_TEST
+
+/* --- one name, one gateway --- */
+
+static void say_hello(const char *peer, const char *name, uint64_t incarnation)
+{
+    struct buffer frame = {0};
+    bus_put_hello(&frame, &(struct bus_hello){.version = BUS_VERSION,
+                                              .gateway = span_text(name),
+                                              .incarnation = incarnation});
+    world_frame(peer, &frame);
+    buffer_free(&frame);
+}
+
+static void expect_welcome(const char *peer)
+{
+    struct bus_welcome welcome;
+    ck_assert(bus_get_welcome(take_frame(peer), &welcome));
+}
+
+#define TAKEN "a gateway named \"one\" is connected already: each needs a [gateway] name of its own"
+
+static void expect_refused(const char *peer)
+{
+    struct bus_refused refused;
+    ck_assert(bus_get_refused(take_frame(peer), &refused));
+    ck_assert_uint_eq(refused.status, STATUS_CONFLICT);
+    assert_text(refused.message, TAKEN);
+}
+
+/* The frame that shows whether the peer is still there: what became of it. */
+static void probed(const char *peer, enum core_sent sent)
+{
+    struct span frame;
+    struct bus_answer answer;
+    party_t *party = take_unsent_frame(peer, &frame);
+    ck_assert(bus_get_answer(frame, &answer));
+    ck_assert_uint_eq(answer.count, 0);
+    core_sent(world, party, sent);
+}
+
+START_TEST(a_name_that_is_taken_is_refused)
+{
+    world_gateway("one", 5);
+    say_hello("second", "one", 6);
+    probed("one", CORE_SENT); /* nothing is said before it is known */
+    expect_log(CORE_GATEWAY_REFUSED, TAKEN);
+    expect_refused("second");
+    expect_nothing();
+
+    world_now += SECOND;
+    say_hello("second", "one", 6); /* it tries again: the same answer, logged once */
+    probed("one", CORE_DROPPED);
+    expect_refused("second");
+    expect_nothing();
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 1);
+    ck_assert_uint_eq(world_metrics.gateways_refused_total, 2);
+    world_gateway("another", 7); /* other names are welcome */
+}
+END_TEST
+
+START_TEST(the_name_of_a_gateway_that_died_is_free_at_once)
+{
+    world_gateway("one", 5);
+    say_hello("second", "one", 6);
+    probed("one", CORE_GONE);
+    expect_log(CORE_GATEWAY_LEFT, "one");
+    expect_log(CORE_GATEWAY_JOINED, "one");
+    expect_welcome("second");
+    expect_nothing();
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 1);
+    ck_assert_uint_eq(world_metrics.gateways_refused_total, 0);
+}
+END_TEST
+
+START_TEST(a_refused_gateway_gets_in_when_the_first_one_ends)
+{
+    world_gateway("one", 5);
+    say_hello("second", "one", 6);
+    say_hello("third", "one", 7);
+    probed("one", CORE_SENT);
+    drop_effects();
+    say_hello("second", "one", 6);
+    say_hello("third", "one", 7);
+    probed("one", CORE_GONE);
+    drop_effects(); /* one of them is in, the other one is decided by its next hello */
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 1);
+    say_hello("second", "one", 6);
+    drop_effects();
+    say_hello("third", "one", 7);
+    drop_effects();
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 1);
+}
+END_TEST
+
+START_TEST(the_same_gateway_by_another_way_is_no_duplicate)
+{
+    world_gateway("one", 5);
+    say_hello("again", "one", 5); /* its connection broke, and nobody has noticed yet */
+    expect_log(CORE_GATEWAY_LEFT, "one");
+    expect_log(CORE_GATEWAY_JOINED, "one");
+    expect_welcome("again");
+    expect_nothing();
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 1);
+}
+END_TEST
+
+START_TEST(who_comes_back_while_another_waits_for_its_name_keeps_it)
+{
+    world_gateway("one", 5);
+    say_hello("second", "one", 6);
+    say_hello("again", "one", 5);
+    struct span frame;
+    party_t *old = take_unsent_frame("one", &frame);
+    expect_log(CORE_GATEWAY_LEFT, "one");
+    expect_log(CORE_GATEWAY_JOINED, "one");
+    expect_welcome("again");
+    core_sent(world, old, CORE_GONE); /* of the probe */
+    expect_nothing();
+    say_hello("second", "one", 6);
+    probed("again", CORE_SENT);
+    expect_log(CORE_GATEWAY_REFUSED, TAKEN);
+    expect_refused("second");
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 1);
 }
 END_TEST
 
@@ -171,6 +308,11 @@ int main(void)
     tcase_add_test(tests, hello_is_answered_with_welcome);
     tcase_add_test(tests, another_version_is_refused);
     tcase_add_test(tests, a_gateway_that_reconnects_replaces_itself);
+    tcase_add_test(tests, a_name_that_is_taken_is_refused);
+    tcase_add_test(tests, the_name_of_a_gateway_that_died_is_free_at_once);
+    tcase_add_test(tests, a_refused_gateway_gets_in_when_the_first_one_ends);
+    tcase_add_test(tests, the_same_gateway_by_another_way_is_no_duplicate);
+    tcase_add_test(tests, who_comes_back_while_another_waits_for_its_name_keeps_it);
     tcase_add_test(tests, a_gateway_that_is_gone_is_noticed);
     tcase_add_test(tests, a_fence_comes_back_as_it_was);
     tcase_add_test(tests, interest_is_counted_and_ends);

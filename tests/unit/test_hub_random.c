@@ -5,9 +5,9 @@
 #include "proto/json_doc.h"
 #include "unit.h"
 
-/* Random histories of one gateway: clients come, go, subscribe and recover while publications are
- * made, lost and delayed and streams are forgotten. A model of each client checks every word it
- * hears:
+/* Random histories of one gateway: clients come, go, subscribe and recover while publications,
+ * digests and canaries are made, lost and delayed, streams are forgotten and the broker dies. A
+ * model of each client checks every word it hears:
  *   - publications come in order, without a hole and without a double, from the position that the
  *     subscribe reply gave;
  *   - nothing comes for a channel that is not subscribed;
@@ -27,7 +27,7 @@ struct place {
 
 static struct world world;
 static struct place places[WORLD_CLIENTS][WORLD_STREAMS];
-static uint64_t heard, recovered, not_recovered, told, gaps;
+static uint64_t heard, recovered, not_recovered, told, gaps, audit_holes, resyncs, silences;
 
 /* A small generator of our own: the same seed gives the same history everywhere. */
 static uint64_t random_state;
@@ -199,8 +199,40 @@ static void client_step(size_t client, size_t stream)
         unsubscribe(client, stream);
 }
 
-static void step(bool with_faults)
+/* What may happen in a history, and what tells of losses. */
+enum faults { NO_FAULTS, FAULTS, FAULTS_AND_SILENCE };
+
+/* The broker's second, as far as it gets through. */
+static void second(enum faults faults)
 {
+    if (faults != FAULTS_AND_SILENCE)
+        world_digest(&world);
+    if (faults == FAULTS_AND_SILENCE && roll(30) == 0)
+        world.canary++; /* lost */
+    if (faults == FAULTS_AND_SILENCE && roll(60) == 0) {
+        world_advance(&world, 2000 + roll(4000)); /* no word of it for so long */
+        silences++;
+    }
+    world_canary(&world);
+}
+
+static void fault(size_t stream)
+{
+    if (roll(20) == 0) {
+        world_forget(&world, stream);
+    } else if (roll(60) == 0) {
+        world_break_link(&world);
+        world_mend_link(&world);
+    } else if (roll(40) == 0) {
+        hub_publications_lost(world.hub, world.now_ms);
+    } else if (roll(100) == 0) {
+        world_restart_broker(&world);
+    }
+}
+
+static void step(enum faults faults)
+{
+    bool with_faults = faults != NO_FAULTS;
     size_t stream = roll(WORLD_STREAMS);
     switch (roll(16)) {
     case 0:
@@ -233,18 +265,11 @@ static void step(bool with_faults)
         world_move_answer(&world);
         break;
     case 13:
-        if (with_faults && roll(20) == 0)
-            world_forget(&world, stream);
-        else if (with_faults && roll(60) == 0) {
-            world_break_link(&world);
-            world_mend_link(&world);
-        } else if (with_faults && roll(40) == 0) {
-            hub_publications_lost(world.hub, world.now_ms);
-        }
+        if (with_faults)
+            fault(stream);
         break;
     case 14:
-        world_digest(&world);
-        world_canary(&world);
+        second(faults);
         break;
     default:
         world_advance(&world, roll(30));
@@ -264,14 +289,30 @@ static void check_presence(size_t stream)
     ck_assert_uint_eq(part->clients, expected);
 }
 
-/* Nothing is lost any more; what is still missing must come by itself. */
-static void come_to_rest(void)
+/* The last message of each stream: no later one shows that it is missing. */
+static void lose_last(void)
+{
+    world_settle(&world);
+    world_advance(&world, 16);
+    world_settle(&world);
+    listen_to_all();
+    for (size_t stream = 0; stream < WORLD_STREAMS; stream++) {
+        world.lose_next = true;
+        world_publish(&world, stream);
+    }
+}
+
+/* Nothing is lost any more; what is still missing must come by itself. Without digests only the
+ * audit can find it. */
+static void come_to_rest(enum faults faults)
 {
     world.refuse_next = false;
+    world.lose_next = false;
     for (int round = 0; round < 30; round++) {
         world_settle(&world);
         listen_to_all();
-        world_digest(&world);
+        if (faults != FAULTS_AND_SILENCE)
+            world_digest(&world);
         world_canary(&world);
         world_advance(&world, 500);
         for (size_t client = 0; client < WORLD_CLIENTS; client++)
@@ -281,19 +322,23 @@ static void come_to_rest(void)
     }
 }
 
-static void history(uint64_t seed, bool with_faults)
+static void history(uint64_t seed, enum faults faults)
 {
     random_state = seed * 0x9e3779b97f4a7c15u + 1;
     memset(places, 0, sizeof places);
     struct hub_settings settings = world_settings();
+    settings.audit_ms = faults == FAULTS_AND_SILENCE ? 5000 : 40000;
+    settings.ping_ms = 10000000; /* clients here do not answer them */
     world_open(&world, &settings);
     for (size_t client = 0; client < WORLD_CLIENTS; client++)
         world_connect(&world, client);
     for (int i = 0; i < STEPS; i++) {
-        step(with_faults);
+        step(faults);
         check_presence(roll(WORLD_STREAMS));
     }
-    come_to_rest();
+    if (faults == FAULTS_AND_SILENCE)
+        lose_last();
+    come_to_rest(faults);
     for (size_t client = 0; client < WORLD_CLIENTS; client++)
         for (size_t stream = 0; stream < WORLD_STREAMS; stream++) {
             const struct place *place = &places[client][stream];
@@ -301,14 +346,17 @@ static void history(uint64_t seed, bool with_faults)
             ck_assert_uint_eq(place->epoch, world.streams[stream].epoch);
             ck_assert_uint_eq(place->offset, world.streams[stream].position);
         }
-    gaps = hub_metrics(world.hub, world.now_ms)->gaps_total;
+    const struct hub_metrics *metrics = hub_metrics(world.hub, world.now_ms);
+    gaps = metrics->gaps_total;
+    audit_holes += metrics->audit_holes_total;
+    resyncs = metrics->resyncs_total;
     world_close(&world);
 }
 
 START_TEST(joins_are_exact_whatever_the_order)
 {
     heard = recovered = 0;
-    history((uint64_t)_i + 1, false);
+    history((uint64_t)_i + 1, NO_FAULTS);
     ck_assert_uint_gt(heard, 100);
     ck_assert_uint_gt(recovered, 10);
     ck_assert_uint_eq(told, 0);
@@ -319,9 +367,21 @@ END_TEST
 START_TEST(what_is_lost_on_the_way_is_repaired_or_told)
 {
     heard = recovered = told = not_recovered = 0;
-    history((uint64_t)_i + 1000, true);
+    history((uint64_t)_i + 1000, FAULTS);
     ck_assert_uint_gt(heard, 100);
     ck_assert_uint_gt(gaps, 0);
+}
+END_TEST
+
+START_TEST(what_nothing_but_the_audit_shows_is_repaired_or_told)
+{
+    heard = recovered = told = not_recovered = audit_holes = silences = 0;
+    for (uint64_t part = 0; part < 2; part++)
+        history(2 * (uint64_t)_i + part + 2000, FAULTS_AND_SILENCE);
+    ck_assert_uint_gt(heard, 100);
+    ck_assert_uint_gt(resyncs, 1);
+    ck_assert_uint_gt(silences, 0);
+    ck_assert_uint_gt(audit_holes, 0);
 }
 END_TEST
 
@@ -332,6 +392,7 @@ int main(void)
     tcase_set_timeout(join, 120);
     tcase_add_loop_test(join, joins_are_exact_whatever_the_order, 0, 40);
     tcase_add_loop_test(join, what_is_lost_on_the_way_is_repaired_or_told, 0, 40);
+    tcase_add_loop_test(join, what_nothing_but_the_audit_shows_is_repaired_or_told, 0, 20);
     suite_add_tcase(suite, join);
     return unit_run(suite);
 }
