@@ -268,6 +268,7 @@ export class Cluster {
         publications: tcp(publications),
         listen_port: client,
         admin_port: gatewayAdmin,
+        drain_seconds: 1,
         ...this.settings.gateway,
       },
     };

@@ -43,6 +43,7 @@ const mistakes = {
   'a keyless backends endpoint of its own': ['[backends "acme"]\nsite = acme\nbind = tcp://192.0.2.1:7500\n', 3, /loopback/],
   'a gateway beyond loopback without a word on anonymous': ['[gateway]\nlisten_address = 0.0.0.0\n', 2, /anonymous/],
   'an endpoint that is none': ['[broker]\ncontrol = 7400\n', 2, /control/],
+  'a shared port that is none': ['[gateway]\nlisten_port = 0\nreuse_port = yes\n', 3, /reuse_port.*listen_port/],
   'an address that is none': ['[gateway]\nadmin_address = localhost\n', 2, /admin_address/],
   'two listeners on one port': ['[broker]\ncontrol = tcp://127.0.0.1:7500\nbackends = tcp://127.0.0.1:7500\n', 3, /same port/],
   'a right that is none': ['[backends "acme"]\nbind = ipc:///tmp/x.sock\nmay = publish fly\n', 3, /may: .*publish history preview/],

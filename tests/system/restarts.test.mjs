@@ -1,0 +1,147 @@
+// Brokers and gateways die and come back in every order, while backends publish and clients listen:
+// nothing is lost in silence.
+import assert from 'node:assert/strict';
+import { sdkVersions } from './client.mjs';
+import { ManyGateways } from './gateways.mjs';
+import { atEnd, scenario, until } from './harness.mjs';
+import { caughtUp, Publisher, RawFollower, SdkFollower, verify } from './witness.mjs';
+
+const channels = ['a', 'b', 'b:room'];
+
+function node(name, options, body) {
+  const cluster = new ManyGateways(options.settings);
+  scenario(name, cluster, { timeout: 240000 }, async () => {
+    atEnd(() => cluster.stop());
+    await cluster.start();
+    await body(cluster);
+  });
+}
+
+function followersOf(cluster, raw = 4, sdk = 2) {
+  return [
+    ...Array.from({ length: raw }, (_, i) => new RawFollower(cluster, channels, `raw ${i}`)),
+    ...Object.keys(sdkVersions).flatMap((version) =>
+      Array.from({ length: sdk }, () => new SdkFollower(cluster, channels, version))),
+  ];
+}
+
+const lostOf = (followers) => followers.flatMap(({ witnesses }) => witnesses.map((one) => one.lost));
+
+// Everybody is there and has heard something.
+async function begin(cluster) {
+  const publisher = new Publisher(cluster, channels.map((channel) => channel), 100);
+  await publisher.works();
+  const followers = followersOf(cluster);
+  await publisher.works();
+  await caughtUp(followers, publisher);
+  return { publisher, followers };
+}
+
+async function settled(cluster, { publisher, followers }) {
+  await Promise.all(cluster.gateways.map((gateway) => gateway.ready()));
+  await publisher.works();
+  await caughtUp(followers, publisher);
+}
+
+// How broker and gateways end and start again.
+const orders = {
+  'the broker': async (cluster, signal) => {
+    await cluster.endBroker(signal);
+    await cluster.startBroker();
+  },
+  'the gateways, one after the other': async (cluster, signal) => {
+    for (const gateway of cluster.gateways) {
+      await gateway.end(signal);
+      await gateway.start();
+    }
+  },
+  'the broker, then the gateways before it is back': async (cluster, signal) => {
+    await cluster.endBroker(signal);
+    await Promise.all(cluster.gateways.map((gateway) => gateway.end(signal)));
+    cluster.gateways.forEach((gateway) => gateway.spawn());
+    await cluster.startBroker();
+  },
+  'the gateways, then the broker before they are back': async (cluster, signal) => {
+    await Promise.all(cluster.gateways.map((gateway) => gateway.end(signal)));
+    await cluster.endBroker(signal);
+    await cluster.startBroker();
+    cluster.gateways.forEach((gateway) => gateway.spawn());
+  },
+  'all at once': async (cluster, signal) => {
+    await Promise.all([cluster.endBroker(signal), ...cluster.gateways.map((gateway) => gateway.end(signal))]);
+    cluster.gateways.forEach((gateway) => gateway.spawn());
+    await cluster.startBroker();
+  },
+};
+
+for (const signal of ['SIGKILL', 'SIGTERM']) {
+  node(`every order, by ${signal}`, {}, async (cluster) => {
+    const all = await begin(cluster);
+    for (const restart of Object.values(orders)) {
+      await restart(cluster, signal);
+      await settled(cluster, all);
+    }
+    await verify(all.followers, all.publisher);
+    assert.ok(lostOf(all.followers).every((lost) => lost > 0), 'a new broker has another history');
+  });
+}
+
+node('a broker that dies takes no connection along, and every subscription is told', {}, async (cluster) => {
+  const { publisher, followers } = await begin(cluster);
+  const connections = followers.map((follower) => follower.connections);
+  for (let round = 0; round < 3; round++) {
+    await cluster.endBroker('SIGKILL');
+    await cluster.startBroker();
+    await settled(cluster, { publisher, followers });
+  }
+  assert.deepEqual(followers.map((follower) => follower.connections), connections);
+  assert.deepEqual(lostOf(followers), lostOf(followers).map(() => 3), 'once for each broker');
+  await verify(followers, publisher);
+});
+
+node('a gateway that dies takes nothing from its clients and nothing from others', {}, async (cluster) => {
+  const { publisher, followers } = await begin(cluster);
+  for (let round = 0; round < 4; round++) {
+    const gateway = cluster.gateways[round % 2];
+    const others = cluster.gateways.filter((one) => one !== gateway);
+    const before = await others[0].metric('closed_by_server_total');
+    await gateway.end('SIGKILL');
+    await publisher.works();
+    await caughtUp(followers, publisher); // all are on the other one
+    assert.equal(await others[0].metric('closed_by_server_total'), before);
+    await gateway.start();
+  }
+  assert.deepEqual(lostOf(followers), lostOf(followers).map(() => 0), 'all was restored');
+  await verify(followers, publisher);
+});
+
+node('brokers that die one after the other before anybody has recovered', {}, async (cluster) => {
+  const all = await begin(cluster);
+  for (let round = 0; round < 4; round++) {
+    await cluster.endBroker('SIGKILL');
+    await cluster.startBroker();
+  }
+  await settled(cluster, all);
+  await verify(all.followers, all.publisher);
+});
+
+node('gateways that wait for a broker', {}, async (cluster) => {
+  const all = await begin(cluster);
+  await cluster.endBroker('SIGTERM');
+  await Promise.all(cluster.gateways.map((gateway) => gateway.end('SIGTERM')));
+  cluster.gateways.forEach((gateway) => gateway.spawn());
+  for (const gateway of cluster.gateways) {
+    await gateway.child.event('started');
+    const { status, reasons } = await gateway.readiness();
+    assert.equal(status, 503);
+    assert.deepEqual(reasons, ['the broker cannot be reached']);
+  }
+  // Clients come in; what they ask for must wait.
+  await until(20000, 'connections', async () => {
+    const counts = await Promise.all(cluster.gateways.map((gateway) => gateway.metric('connections')));
+    return counts[0] + counts[1] === all.followers.length;
+  });
+  await cluster.startBroker();
+  await settled(cluster, all);
+  await verify(all.followers, all.publisher);
+});
