@@ -64,16 +64,17 @@ export class ManyGateways extends Cluster {
   }
 }
 
-// Between a gateway's SUB socket and the broker's XPUB: `lose(body)` says of each message whether
-// it is dropped on its way. Connections, heartbeats and all else pass.
+// Between the SUB socket of a cluster's gateway and the broker's XPUB: `lose(body)` says of each
+// message whether it is dropped on its way. Connections, heartbeats and all else pass.
 export class LossyLink {
-  static async open() {
+  static async open(cluster) {
     const link = new LossyLink();
-    link.port = await freePort();
-    link.endpoint = `tcp://127.0.0.1:${link.port}`;
-    link.server = createServer((socket) => link.#join(socket)).listen(link.port, '127.0.0.1');
+    const port = await freePort();
+    link.target = () => cluster.sections.broker.publications; // known when the cluster starts
+    link.server = createServer((socket) => link.#join(socket)).listen(port, '127.0.0.1');
     await once(link.server, 'listening');
     atEnd(() => link.#close());
+    cluster.settings.gateway = { ...cluster.settings.gateway, publications: `tcp://127.0.0.1:${port}` };
     return link;
   }
 
@@ -89,7 +90,7 @@ export class LossyLink {
   }
 
   #join(near) {
-    const far = connect(Number(this.target.split(':').at(-1)), '127.0.0.1');
+    const far = connect(Number(this.target().split(':').at(-1)), '127.0.0.1');
     for (const [socket, other] of [[near, far], [far, near]]) {
       this.sockets.add(socket);
       socket.on('error', () => {});
@@ -100,21 +101,17 @@ export class LossyLink {
     }
     near.on('data', (data) => far.write(data));
     let rest = Buffer.alloc(0);
-    let greeted = false;
+    let greeting = 64; // bytes of it to come; each side waits for parts of the other's
     far.on('data', (data) => {
       rest = Buffer.concat([rest, data]);
-      if (!greeted && rest.length < 64) return;
-      const out = [];
-      if (!greeted) {
-        out.push(rest.subarray(0, 64));
-        rest = rest.subarray(64);
-        greeted = true;
-      }
-      for (let frame; (frame = zmtpFrame(rest)); rest = rest.subarray(frame.size)) {
+      const out = [rest.subarray(0, greeting)];
+      greeting -= out[0].length;
+      rest = rest.subarray(out[0].length);
+      for (let frame; greeting === 0 && (frame = zmtpFrame(rest)); rest = rest.subarray(frame.size)) {
         if (!frame.isCommand && this.lose(frame.body)) this.lost++;
         else out.push(rest.subarray(0, frame.size));
       }
-      if (out.length > 0) near.write(Buffer.concat(out));
+      near.write(Buffer.concat(out));
     });
   }
 }

@@ -1,0 +1,204 @@
+// A gateway that is told to stop closes its clients evenly, answers who has knocked already, and
+// another gateway on the same port has them all a moment later.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { Backend } from './backend.mjs';
+import { Client, sdkVersions } from './client.mjs';
+import { Gateway, ManyGateways } from './gateways.mjs';
+import { atEnd, freePort, once, scenario, scenarioWith, until, within } from './harness.mjs';
+import { answerTo, handshake, tcp } from './websocket.mjs';
+import { caughtUp, Publisher, RawFollower, SdkFollower, verify } from './witness.mjs';
+
+const slow = { timeout: 120000 };
+
+function node(name, settings, body) {
+  const cluster = new ManyGateways(settings);
+  scenario(name, cluster, slow, async () => {
+    atEnd(() => cluster.stop());
+    await cluster.start();
+    await body(cluster);
+  });
+}
+
+async function clients(cluster, count) {
+  return Promise.all(Array.from({ length: count }, () => Client.open(cluster)));
+}
+
+scenarioWith('clients are closed one by one over the time that is set', { gateway: { drain_seconds: 2 } }, slow,
+  async (cluster) => {
+    const count = 20;
+    const all = await clients(cluster, count);
+    let closed = 0;
+    const ends = all.map(async (client) => {
+      const end = await client.closed;
+      closed++;
+      return { end, closed, ms: performance.now() - began };
+    });
+    const began = performance.now();
+    cluster.gateway.signal('SIGTERM');
+    const { connections, drain_seconds: seconds } = await cluster.gateway.event('stopping');
+    assert.deepEqual([connections, seconds], [count, 2]);
+    // Its clock started behind ours: it may be slower than we think, and is never faster.
+    for (const { end, closed: place, ms } of await Promise.all(ends)) {
+      assert.deepEqual(end, { code: 3001, reason: 'shutdown' });
+      assert.ok(place <= Math.floor((count * ms) / 2000) + 1, `number ${place} after ${ms} ms`);
+    }
+    const { left, ms } = await cluster.gateway.event('drained');
+    assert.equal(left, 0);
+    assert.ok(ms >= 1900 && ms < 2000 + 5000, `${ms} ms`); // the last of 20 in 2 s
+    assert.equal((await cluster.gateway.exited).code, 0);
+  });
+
+scenarioWith('without clients the end comes at once', { gateway: { drain_seconds: 600 } }, async (cluster) => {
+  cluster.gateway.signal('SIGINT');
+  assert.deepEqual(await within(10000, 'the end', cluster.gateway.exited), { code: 0, signal: null });
+  assert.equal((await cluster.gateway.event('drained')).connections, 0);
+});
+
+scenarioWith('drain_seconds = 0: all clients at once', { gateway: { drain_seconds: 0 } }, async (cluster) => {
+  const all = await clients(cluster, 20);
+  cluster.gateway.signal('SIGTERM');
+  for (const client of all) assert.equal((await client.closing()).code, 3001);
+  assert.equal((await within(10000, 'the end', cluster.gateway.exited)).code, 0);
+});
+
+scenarioWith('while it drains: not ready, healthy, nobody gets in, and clients are served', { gateway: { drain_seconds: 600 } },
+  async (cluster) => {
+    const first = await Client.open(cluster);
+    const second = await Client.open(cluster);
+    await second.subscribe('served');
+    cluster.gateway.signal('SIGTERM');
+    assert.equal((await first.closing()).code, 3001);
+    const ready = await fetch(`${cluster.gatewayAdmin}/readyz`);
+    assert.equal(ready.status, 503);
+    assert.deepEqual((await ready.json()).reasons, ['draining']);
+    assert.equal((await fetch(`${cluster.gatewayAdmin}/healthz`)).status, 200);
+    await assert.rejects(Client.open(cluster), /ECONNREFUSED/);
+    await Backend.open(cluster).publish('served', { n: 1 });
+    assert.deepEqual((await second.publication('served')).data, { n: 1 });
+    // The second signal ends it at once.
+    cluster.gateway.expectedToDie = true;
+    cluster.gateway.signal('SIGTERM');
+    assert.equal((await within(10000, 'the end', cluster.gateway.exited)).code, 128 + 15);
+    assert.equal((await cluster.gateway.event('stopping_at_once')).left, 1);
+    assert.equal((await second.closing()).code, 1006);
+  });
+
+scenarioWith('who has knocked before the signal gets an answer', { gateway: { drain_seconds: 1 } }, async (cluster) => {
+  cluster.gateway.signal('SIGSTOP');
+  const sockets = await Promise.all(Array.from({ length: 100 }, () => tcp(cluster.clientPort)));
+  const answers = sockets.map((socket) => answerTo(socket, handshake(cluster.clientPort)));
+  cluster.gateway.signal('SIGTERM');
+  cluster.gateway.signal('SIGCONT');
+  const statuses = (await Promise.all(answers)).map((answer) => answer.status);
+  // Welcome and closed in its turn, or told that the gateway ends; never cut without a word.
+  assert.deepEqual(statuses.filter((status) => status !== 101 && status !== 503), []);
+  assert.equal((await within(15000, 'the end', cluster.gateway.exited)).code, 0);
+});
+
+node('clients of a drained gateway come back recovered on the other, whose own notice nothing',
+  { gateway: { drain_seconds: 2 } }, async (cluster) => {
+    const publisher = new Publisher(cluster, ['a', 'b'], 100);
+    await publisher.works();
+    const followers = [
+      ...Array.from({ length: 12 }, (_, i) => new RawFollower(cluster, ['a', 'b'], `raw ${i}`)),
+      ...Object.keys(sdkVersions).flatMap((version) =>
+        Array.from({ length: 4 }, () => new SdkFollower(cluster, ['a', 'b'], version))),
+    ];
+    const ofBoth = () => Promise.all(cluster.gateways.map((gateway) => gateway.metric('connections')));
+    await until(20000, 'connections', async () => (await ofBoth()).reduce((a, b) => a + b) === followers.length);
+    await caughtUp(followers, publisher);
+    assert.deepEqual(followers.map((one) => one.connections), followers.map(() => 1));
+    for (const [from, to] of [[0, 1], [1, 0]]) {
+      const [moving, staying] = [from, to].map((at) => cluster.gateways[at]);
+      const closedBefore = await staying.metric('closed_by_server_total');
+      const moved = await moving.metric('connections');
+      const connected = followers.reduce((sum, one) => sum + one.connections, 0);
+      assert.equal((await moving.end('SIGTERM')).code, 0);
+      const { connections, left } = await moving.child.event('drained');
+      assert.deepEqual([connections, left], [moved, 0]);
+      await until(20000, 'all to be back', async () => (await staying.metric('connections')) === followers.length);
+      await publisher.works();
+      await caughtUp(followers, publisher);
+      assert.equal(await staying.metric('closed_by_server_total'), closedBefore);
+      assert.equal(followers.reduce((sum, one) => sum + one.connections, 0), connected + moved, 'once each');
+      await moving.start();
+    }
+    for (const { witnesses } of followers) for (const witness of witnesses) assert.equal(witness.lost, 0);
+    await verify(followers, publisher);
+  });
+
+// --- one port ---
+
+node('both gateways of a port get clients', {}, async (cluster) => {
+  await clients(cluster, 64);
+  const counts = await Promise.all(cluster.gateways.map((gateway) => gateway.metric('connections')));
+  assert.equal(counts[0] + counts[1], 64);
+  assert.ok(counts[0] > 0 && counts[1] > 0, `${counts}`);
+});
+
+const taken = (child) => child.event('start_failed', (event) => event.setting === '[gateway] listen_address, listen_port');
+
+scenarioWith('a port that another gateway has for itself', {}, async (cluster) => {
+  for (const share of ['no', 'yes']) {
+    const second = new Gateway(cluster, 'second', await freePort());
+    const child = second.spawn({ MILLRACE_GATEWAY_REUSE_PORT: share });
+    child.expectedToDie = true;
+    const { value, reason } = await taken(child);
+    assert.equal(value, `127.0.0.1:${cluster.clientPort}`);
+    assert.match(reason, /in use.*reuse_port = yes/);
+    assert.equal((await child.exited).code, 1);
+  }
+});
+
+scenarioWith('a port that gateways share and a newcomer does not', { gateway: { reuse_port: 'yes' } }, async (cluster) => {
+  const second = new Gateway(cluster, 'second', await freePort());
+  const child = second.spawn({ MILLRACE_GATEWAY_REUSE_PORT: 'no' });
+  child.expectedToDie = true;
+  assert.match((await taken(child)).reason, /in use; gateways share a port when each of them has reuse_port = yes/);
+});
+
+scenarioWith('a port that some other program has', {}, async (cluster) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  atEnd(() => server.close());
+  const second = new Gateway(cluster, 'second', await freePort());
+  const child = second.spawn({ MILLRACE_GATEWAY_LISTEN_PORT: `${server.address().port}`, MILLRACE_GATEWAY_REUSE_PORT: 'yes' });
+  child.expectedToDie = true;
+  assert.match((await taken(child)).reason, /what listens there does not share the port/);
+});
+
+// --- one name ---
+
+scenarioWith('two gateways of one name: the second waits until the first is gone', { gateway: { name: 'twin', reuse_port: 'yes' } }, slow,
+  async (cluster) => {
+    const second = new Gateway(cluster, 'twin', await freePort());
+    second.spawn();
+    const reason = 'a gateway named "twin" is connected already: each needs a [gateway] name of its own';
+    assert.equal((await second.child.event('broker_refused')).message, reason);
+    assert.equal((await cluster.broker.event('gateway_refused')).reason, reason);
+    await until(30000, 'it to try again', async () => (await cluster.metric('gateways_refused_total', 'broker')) >= 3);
+    const { status, reasons, broker } = await second.readiness();
+    assert.deepEqual([status, reasons, broker], [503, [reason], 'refused']);
+    assert.equal((await fetch(`${second.admin}/healthz`)).status, 200);
+    assert.equal((await fetch(`${cluster.gatewayAdmin}/readyz`)).status, 200, 'the first one is not disturbed');
+    assert.equal(await cluster.metric('gateways', 'broker'), 1);
+    for (const [child, event] of [[second.child, 'broker_refused'], [cluster.broker, 'gateway_refused']]) {
+      assert.equal(child.events.filter((one) => one.event === event).length, 1, 'told once, not for each try');
+    }
+    assert.ok(!cluster.gateway.events.some((one) => one.event === 'broker_lost'));
+
+    cluster.gateway.expectedToDie = true;
+    await cluster.gateway.stop('SIGKILL');
+    await second.ready();
+    assert.equal(await cluster.metric('gateways', 'broker'), 1);
+
+    // Killed and started again under its name: nobody stands in its way.
+    const refused = await cluster.metric('gateways_refused_total', 'broker');
+    for (let round = 0; round < 5; round++) {
+      await second.end('SIGKILL');
+      await second.start();
+    }
+    // At most the hello that overtook the end of the connection of the one that died.
+    assert.ok((await cluster.metric('gateways_refused_total', 'broker')) - refused <= 5);
+  });
