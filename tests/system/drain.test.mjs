@@ -1,11 +1,13 @@
 // A gateway that is told to stop closes its clients evenly, answers who has knocked already, and
 // another gateway on the same port has them all a moment later.
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client, sdkVersions } from './client.mjs';
 import { Gateway, ManyGateways } from './gateways.mjs';
-import { atEnd, freePort, once, scenario, scenarioWith, until, within } from './harness.mjs';
+import { atEnd, freePort, once, root, scenario, scenarioWith, until, within } from './harness.mjs';
 import { answerTo, handshake, tcp } from './websocket.mjs';
 import { caughtUp, Publisher, RawFollower, SdkFollower, verify } from './witness.mjs';
 
@@ -202,3 +204,21 @@ scenarioWith('two gateways of one name: the second waits until the first is gone
     // At most the hello that overtook the end of the connection of the one that died.
     assert.ok((await cluster.metric('gateways_refused_total', 'broker')) - refused <= 5);
   });
+
+scenarioWith('the settings of docs/restarts.md', {}, async (cluster) => {
+  const page = await readFile(join(root, 'docs/restarts.md'), 'utf8');
+  const blocks = [...page.matchAll(/^```ini\n# (\w+)\.ini\n([^]*?)^```$/gm)];
+  assert.deepEqual(blocks.map((block) => block[1]), ['one', 'two']);
+  const port = await freePort();
+  for (const [, name, text] of blocks) {
+    const own = { ...cluster, file: join(cluster.directory, `${name}.ini`), ready: cluster.ready };
+    await writeFile(own.file, text.replace('listen_port = 8000', `listen_port = ${port}`));
+    const gateway = new Gateway(own, name, await freePort());
+    await gateway.start({
+      MILLRACE_GATEWAY_CONTROL: cluster.sections.broker.control,
+      MILLRACE_GATEWAY_PUBLICATIONS: cluster.sections.broker.publications,
+    });
+    assert.equal((await gateway.child.event('started')).port, port);
+    await cluster.broker.event('gateway_joined', (event) => event.gateway === name);
+  }
+});
