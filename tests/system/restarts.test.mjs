@@ -1,15 +1,15 @@
 // Brokers and gateways die and come back in every order, while backends publish and clients listen:
 // nothing is lost in silence.
 import assert from 'node:assert/strict';
-import { sdkVersions } from './client.mjs';
+import { Client, sdkVersions } from './client.mjs';
 import { ManyGateways } from './gateways.mjs';
 import { atEnd, scenario, until } from './harness.mjs';
 import { caughtUp, Publisher, RawFollower, SdkFollower, verify } from './witness.mjs';
 
 const channels = ['a', 'b', 'b:room'];
 
-function node(name, options, body) {
-  const cluster = new ManyGateways(options.settings);
+function node(name, body) {
+  const cluster = new ManyGateways();
   scenario(name, cluster, { timeout: 240000 }, async () => {
     atEnd(() => cluster.stop());
     await cluster.start();
@@ -29,7 +29,7 @@ const lostOf = (followers) => followers.flatMap(({ witnesses }) => witnesses.map
 
 // Everybody is there and has heard something.
 async function begin(cluster) {
-  const publisher = new Publisher(cluster, channels.map((channel) => channel), 100);
+  const publisher = new Publisher(cluster, channels, 100);
   await publisher.works();
   const followers = followersOf(cluster);
   await publisher.works();
@@ -75,7 +75,7 @@ const orders = {
 };
 
 for (const signal of ['SIGKILL', 'SIGTERM']) {
-  node(`every order, by ${signal}`, {}, async (cluster) => {
+  node(`every order, by ${signal}`, async (cluster) => {
     const all = await begin(cluster);
     for (const restart of Object.values(orders)) {
       await restart(cluster, signal);
@@ -86,7 +86,7 @@ for (const signal of ['SIGKILL', 'SIGTERM']) {
   });
 }
 
-node('a broker that dies takes no connection along, and every subscription is told', {}, async (cluster) => {
+node('a broker that dies takes no connection along, and every subscription is told', async (cluster) => {
   const { publisher, followers } = await begin(cluster);
   const connections = followers.map((follower) => follower.connections);
   for (let round = 0; round < 3; round++) {
@@ -99,7 +99,23 @@ node('a broker that dies takes no connection along, and every subscription is to
   await verify(followers, publisher);
 });
 
-node('a gateway that dies takes nothing from its clients and nothing from others', {}, async (cluster) => {
+node('subscriptions that hear nothing are told as well', async (cluster) => {
+  const client = await Client.open(cluster);
+  const quiet = Array.from({ length: 100 }, (_, i) => `quiet:${i}`);
+  for (const channel of quiet) await client.subscribe(channel);
+  await cluster.endBroker('SIGKILL');
+  await cluster.startBroker();
+  // No message and no digest can show them that their history is gone.
+  for (const channel of quiet) {
+    const { unsubscribe } = await client.push((push) => push.channel === channel);
+    assert.equal(unsubscribe.code, 2500);
+    const { recovered, was_recovering: asked } = await client.subscribe(channel, { recover: true, offset: 0, epoch: '0000000000000001' });
+    assert.deepEqual([asked, recovered ?? false], [true, false]);
+  }
+  assert.deepEqual(client.pushes, []);
+});
+
+node('a gateway that dies takes nothing from its clients and nothing from others', async (cluster) => {
   const { publisher, followers } = await begin(cluster);
   for (let round = 0; round < 4; round++) {
     const gateway = cluster.gateways[round % 2];
@@ -115,7 +131,7 @@ node('a gateway that dies takes nothing from its clients and nothing from others
   await verify(followers, publisher);
 });
 
-node('brokers that die one after the other before anybody has recovered', {}, async (cluster) => {
+node('brokers that die one after the other before anybody has recovered', async (cluster) => {
   const all = await begin(cluster);
   for (let round = 0; round < 4; round++) {
     await cluster.endBroker('SIGKILL');
@@ -125,7 +141,7 @@ node('brokers that die one after the other before anybody has recovered', {}, as
   await verify(all.followers, all.publisher);
 });
 
-node('gateways that wait for a broker', {}, async (cluster) => {
+node('gateways that wait for a broker', async (cluster) => {
   const all = await begin(cluster);
   await cluster.endBroker('SIGTERM');
   await Promise.all(cluster.gateways.map((gateway) => gateway.end('SIGTERM')));
