@@ -133,11 +133,11 @@ struct interest {
     struct deadline linger;            /* set while nobody subscribes */
     TAILQ_ENTRY(interest) linger_link; /* in hub->lingering meanwhile */
     struct deadline repair_timer;      /* set while a range is asked for */
-    recent_t *recent;                  /* NULL unless something joins or is held */
-    uint64_t epoch, offset;            /* of the last publication delivered, if has_position */
+    struct audit audit;
+    recent_t *recent;        /* NULL unless something joins or is held */
+    uint64_t epoch, offset;  /* of the last publication delivered, if has_position */
     uint64_t fence;          /* FENCING: the number that must come back, 0: not sent yet */
     question_token question; /* REPAIRING: the range asked for, 0: waits in hub->repairs */
-    struct audit audit;
     uint32_t subscriptions;
     uint32_t joining; /* subscriptions between their command and LIVE */
     uint8_t state;
