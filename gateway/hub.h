@@ -30,7 +30,7 @@ struct hub_settings {
     size_t queue_bytes;
     bool anonymous; /* may connections lack a token? */
     int64_t connect_ms, ping_ms, pong_ms, expired_ms, reply_ms, fence_ms, linger_ms;
-    int64_t audit_ms; /* 0: no audits */
+    int64_t audit_ms;        /* 0: no audits */
     const site_keys_t *keys; /* of tokens; borrowed. NULL: none */
     /* Told about each token that is refused; `key` is the one that the token names, zero when it
      * names none. For the log: it may not call the hub. NULL: nobody. */
