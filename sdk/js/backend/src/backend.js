@@ -16,7 +16,7 @@ const SETTINGS = ['endpoint', 'timeoutMs', 'maxPending', 'maxQueuedBytes'];
 
 function readSettings(settings) {
   mustKnow(settings, SETTINGS, 'settings');
-  const all = { endpoint: DEFAULT_ENDPOINT, timeoutMs: 5000, maxPending: 4096, maxQueuedBytes: 64 * 1024 * 1024 };
+  const all = { endpoint: process.env.MILLRACE_BACKENDS || DEFAULT_ENDPOINT, timeoutMs: 5000, maxPending: 4096, maxQueuedBytes: 64 * 1024 * 1024 };
   for (const name of SETTINGS) all[name] = settings[name] ?? all[name];
   if (typeof all.endpoint !== 'string') throw new BadInputError('endpoint: must be a string');
   mustBeCount(all.timeoutMs, 'timeoutMs', TIMEOUT_MAX_MS, 1);
@@ -25,19 +25,27 @@ function readSettings(settings) {
   return all;
 }
 
+function mustBe(good, what) {
+  if (!good) throw new MillraceError(`the broker's reply cannot be read: ${what}`, { code: 'unreadable', outcome: 'unknown' });
+}
+
 // {epoch, offset, duplicate?} of a reply or a result that is ok.
 function position({ epoch, offset, duplicate }) {
+  mustBe(typeof epoch === 'string', 'there is no epoch');
   const at = { epoch, offset: plain(offset) };
   if (duplicate) at.duplicate = true;
   return at;
 }
 
+function refusalOf({ error }) {
+  mustBe(typeof error?.status === 'number' && typeof error.message === 'string', 'there is no error in it');
+  return refused(error);
+}
+
 // The reply, if it says yes.
 function accepted(reply) {
-  if (reply.unreadable) {
-    throw new MillraceError(`the broker's reply cannot be read: ${reply.unreadable}`, { code: 'unreadable', outcome: 'unknown' });
-  }
-  if (!reply.ok) throw refused(reply.error);
+  mustBe(!reply.unreadable, reply.unreadable);
+  if (!reply.ok) throw refusalOf(reply);
   return reply;
 }
 
@@ -132,7 +140,9 @@ export class Backend {
     try {
       const id = this.#link.nextId();
       const reply = await this.#link.request(id, encodeBatch(id, batch.items), timeoutMs, batch.isSafe);
-      replies = accepted(reply).results.map((result) => (result.ok ? position(result) : { error: refused(result.error) }));
+      const { results: all } = accepted(reply);
+      mustBe(Array.isArray(all) && all.length === batch.items.length, 'there is no result for each item');
+      replies = all.map((result) => (result.ok ? position(result) : { error: refusalOf(result) }));
     } catch (error) {
       replies = batch.items.map(() => ({ error }));
     }

@@ -63,7 +63,7 @@ export interface History extends Position {
 }
 
 export interface Settings {
-  /** Default `tcp://127.0.0.1:7402`. */
+  /** Default: the environment variable MILLRACE_BACKENDS, or `tcp://127.0.0.1:7402`. */
   endpoint?: string;
   /** How long a request may take, 1 to 60,000. Default 5000. */
   timeoutMs?: number;

@@ -12,9 +12,9 @@ export function connect(settings = {}) {
 
 let shared = null;
 
-// The connection of the functions below: to MILLRACE_BACKENDS, or to the default endpoint.
+// The connection of the functions below.
 function common() {
-  shared ??= connect({ endpoint: process.env.MILLRACE_BACKENDS || undefined });
+  shared ??= connect();
   return shared;
 }
 

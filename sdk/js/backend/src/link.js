@@ -30,6 +30,9 @@ const ID_MAX = 0xffffffff;
 
 const [QUEUED, SENDING, SENT, HELD, DONE] = [0, 1, 2, 3, 4];
 
+// What is queued to be sent again may have arrived the first time.
+const unsent = (entry) => (entry.instance ? 'unknown' : 'not sent');
+
 const isAgain = (error) => error.code === 'EAGAIN';
 
 export class Link {
@@ -143,7 +146,7 @@ export class Link {
   // `errorOf(outcome)`; for an entry that ZeroMQ may be taking right now, when that is clear.
   #end(entry, errorOf) {
     if (entry.state === SENDING) entry.ended = errorOf;
-    else this.#fail(entry, errorOf(entry.state === QUEUED ? 'not sent' : 'unknown'));
+    else this.#fail(entry, errorOf(entry.state === QUEUED ? unsent(entry) : 'unknown'));
   }
 
   *#undecided() {
@@ -269,9 +272,9 @@ export class Link {
   #wasNotSent(entry, failure) {
     if (entry.isGreeting) return;
     entry.state = QUEUED;
-    if (entry.ended) this.#fail(entry, entry.ended('not sent'));
+    if (entry.ended) this.#fail(entry, entry.ended(unsent(entry)));
     else if (isAgain(failure)) this.#unshift(entry);
-    else this.#fail(entry, new MillraceError(`ZeroMQ refused the request: ${failure.message}`, { outcome: 'not sent' }));
+    else this.#fail(entry, new MillraceError(`ZeroMQ refused the request: ${failure.message}`, { outcome: unsent(entry) }));
   }
 
   // --- in ---
