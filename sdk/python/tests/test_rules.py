@@ -100,7 +100,7 @@ class Options(Case):
 
 class Payloads(Case):
     def test_good(self) -> None:
-        payload = {"n": None, "t": True, "i": -5, "d": 1.5, "s": "ä😀", "a": [1, [2, {}]], "o": {"a b": {"c": []}},
+        payload: dict[str, Any] = {"n": None, "t": True, "i": -5, "d": 1.5, "s": "ä😀", "a": [1, [2, {}]], "o": {"a b": {"c": []}},
                    "max": 2**63 - 1, "min": -(2**63), "color": Color.RED}
         self.assertEqual(journey(payload), payload)
         self.assertEqual(journey({"pair": (1, 2)}), {"pair": [1, 2]})
