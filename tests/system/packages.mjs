@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { connect } from '@millrace/backend';
 import { decode, encode } from '@msgpack/msgpack';
 import { Router } from 'zeromq';
-import { atEnd, Child, freePort, root, until, within } from './harness.mjs';
+import { atEnd, Child, freePort, root, skipLarge, until, within } from './harness.mjs';
 
 // Settings and options in JavaScript's words: timeoutMs, maxPending.
 class JavaScript {
@@ -118,10 +118,13 @@ function withoutFalse({ duplicate, ...published }) {
   return duplicate ? { ...published, duplicate } : published;
 }
 
+// The broker does not see who asks: where it is slow, one is enough.
 export const kinds = {
   'JavaScript': (settings) => JavaScript.open(settings),
-  'Python, blocking': (settings) => Python.open('blocking', settings),
-  'Python, asyncio': (settings) => Python.open('asyncio', settings),
+  ...(!skipLarge && {
+    'Python, blocking': (settings) => Python.open('blocking', settings),
+    'Python, asyncio': (settings) => Python.open('asyncio', settings),
+  }),
 };
 
 // A broker that answers pings by itself and nothing else unless it is told to.
