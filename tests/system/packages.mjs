@@ -191,10 +191,11 @@ export class FakeBroker {
     await this.receiving;
   }
 
-  // Breaks all connections; then there is a broker again, the same one or another.
-  async reopen(instance = this.instance) {
+  // Breaks all connections; when that was noticed, there is a broker again, the same one or another.
+  async reopen(noticed, instance = this.instance) {
     await this.close();
     assert.deepEqual(this.requests, []);
+    await noticed;
     this.instance = instance;
     await this.#bind();
   }
