@@ -122,7 +122,7 @@ each('ping, and an end that waits for what is under way', async (name, open) => 
 
 // --- the broker goes away ---
 
-const settings = { timeoutMs: 20000 };
+const settings = { timeoutMs: 50000 };
 
 for (const [kind, open] of Object.entries(kinds)) {
   scenarioWith(`${kind}: the broker is away, then it is there`, {}, async (own) => {
@@ -160,7 +160,12 @@ for (const [kind, open] of Object.entries(kinds)) {
     // More than the buffers of the kernel hold.
     const publishes = Array.from({ length: 1500 }, (_, n) => backend.publish({ name: 'held' }, padded(10000), n % 2 ? { key: `k${n}` } : {}));
     const ends = Promise.all(publishes.map((publish) => publish.then(() => 'published', (error) => `${error.name}: ${error.outcome}`)));
-    await assert.rejects(backend.publish({ name: 'held' }, {}, { timeoutMs: 200 }), refusal('TimeoutError', 504, 'unknown', /has not answered/));
+    // "unknown" says of a later one that all of them were given to ZeroMQ.
+    await until(20000, 'all to be handed over', async () => {
+      const error = await backend.publish({ name: 'held' }, {}, { timeoutMs: 100 }).catch((reason) => reason);
+      assert.equal(error.name, 'TimeoutError');
+      return error.outcome === 'unknown';
+    });
     await own.broker.stop('SIGKILL');
     await publishes[0].catch(() => {}); // it has no key: it fails when the loss is noticed
     await own.startBroker();
