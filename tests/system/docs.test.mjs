@@ -107,8 +107,9 @@ async function runPage(file, settings) {
   for (const check of last) await check();
 }
 
-// These start a node of their own.
-for (const file of ['README.md', 'docs/quick-start.md', 'docs/backend-guide.md']) {
+// These start a node of their own; those that make files are played in a folder of their own.
+const makeFiles = ['docs/tokens.md'];
+for (const file of ['README.md', 'docs/quick-start.md', 'docs/operations.md', 'docs/backend-guide.md', ...makeFiles]) {
   scenario(`every command of ${file}`, null, { timeout: 180000 }, async () => {
     const settings = await freeSettings();
     if (makeFiles.includes(file)) {
