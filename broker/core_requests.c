@@ -279,7 +279,7 @@ static void ping(core_t *core, party_t *from, const struct backend_request *requ
         from->unanswered--;
         return;
     }
-    backend_write_ok(effects_begin(&core->effects), request->id);
+    backend_write_pong(effects_begin(&core->effects), request->id, core->nonce);
     end_reply(core, from);
 }
 

@@ -358,12 +358,17 @@ static void put_error(struct buffer *to, enum status status, struct span message
     wire_put_text(to, message);
 }
 
-static void put_position(struct buffer *to, uint64_t epoch, uint64_t offset)
+static void put_epoch(struct buffer *to, uint64_t epoch)
 {
     char text[EPOCH_TEXT_BYTES];
     epoch_write(text, epoch);
-    wire_put_word(to, "epoch");
     wire_put_text(to, span_of(text, sizeof text));
+}
+
+static void put_position(struct buffer *to, uint64_t epoch, uint64_t offset)
+{
+    wire_put_word(to, "epoch");
+    put_epoch(to, epoch);
     wire_put_word(to, "offset");
     wire_put_uint(to, offset);
 }
@@ -377,9 +382,11 @@ static void put_published(struct buffer *to, uint64_t epoch, uint64_t offset, bo
     }
 }
 
-void backend_write_ok(struct buffer *to, const struct wire_value *id)
+void backend_write_pong(struct buffer *to, const struct wire_value *id, uint64_t instance)
 {
-    put_reply(to, id, true, 0);
+    put_reply(to, id, true, 1);
+    wire_put_word(to, "instance");
+    put_epoch(to, instance);
 }
 
 void backend_write_error(struct buffer *to, const struct wire_value *id, enum status status,

@@ -77,7 +77,8 @@ enum status backend_decode_item(const struct backend_request *request, size_t in
                                 struct backend_publish *out, struct buffer *why);
 
 /* Replies. Each writes one whole map. `id` NULL writes nil. */
-void backend_write_ok(struct buffer *to, const struct wire_value *id);
+/* ping: `instance` is the broker's run; another one remembers none of its idempotency keys. */
+void backend_write_pong(struct buffer *to, const struct wire_value *id, uint64_t instance);
 void backend_write_error(struct buffer *to, const struct wire_value *id, enum status status,
                          struct span message);
 void backend_write_published(struct buffer *to, const struct wire_value *id, uint64_t epoch,

@@ -1,5 +1,5 @@
-// The documentation is true: every command of the README, the quick start, the page on operations and the
-// client guide is run as it stands there, every dialogue of docs/protocol.md is played.
+// The documentation is true: every command of the README and of the guides is run as it stands
+// there, every dialogue of docs/protocol.md is played.
 //
 // A command block has a comment in front that says what must come of it:
 //   <!-- test: prints "TEXT" -->                    it ends with status 0 and has printed TEXT
@@ -27,6 +27,11 @@ function commandBlocks(page) {
     .filter(({ language }) => language in languages);
 }
 
+// What the packages for backends find in the environment.
+function packages(endpoint) {
+  return { MILLRACE_BACKENDS: endpoint, PYTHONPATH: join(root, 'sdk/python'), PYTHONDONTWRITEBYTECODE: '1' };
+}
+
 async function freeSettings() {
   const defaults = [7400, 7401, 7402, 7480, 8000, 8001];
   const ports = new Map();
@@ -41,6 +46,7 @@ async function freeSettings() {
     MILLRACE_GATEWAY_PUBLICATIONS: tcp('7401'),
     MILLRACE_GATEWAY_LISTEN_PORT: `${ports.get('8000')}`,
     MILLRACE_GATEWAY_ADMIN_PORT: `${ports.get('8001')}`,
+    ...packages(tcp('7402')),
     BUILD_DIR: buildDir,
   };
   const adapt = (text) => ownBuild(text)
@@ -103,7 +109,7 @@ async function runPage(file, settings) {
 
 // These start a node of their own; those that make files are played in a folder of their own.
 const makeFiles = ['docs/tokens.md'];
-for (const file of ['README.md', 'docs/quick-start.md', 'docs/operations.md', ...makeFiles]) {
+for (const file of ['README.md', 'docs/quick-start.md', 'docs/operations.md', 'docs/backend-guide.md', ...makeFiles]) {
   scenario(`every command of ${file}`, null, { timeout: 180000 }, async () => {
     const settings = await freeSettings();
     if (makeFiles.includes(file)) {
@@ -116,7 +122,8 @@ for (const file of ['README.md', 'docs/quick-start.md', 'docs/operations.md', ..
 
 scenario('links between pages lead somewhere', null, async () => {
   const pages = ['README.md', 'docs/quick-start.md', 'docs/concepts.md', 'docs/operations.md', 'docs/protocol.md', 'docs/metrics.md',
-    'deploy/README.md', 'CHANGELOG.md', 'docs/client-guide.md', 'docs/tokens.md', 'sdk/js/client/README.md'];
+    'deploy/README.md', 'CHANGELOG.md', 'docs/client-guide.md', 'docs/tokens.md', 'sdk/js/client/README.md', 'docs/backend-guide.md',
+    'sdk/js/backend/README.md', 'sdk/python/README.md'];
   for (const file of pages) {
     const page = await readFile(join(root, file), 'utf8');
     for (const [, target] of page.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
@@ -163,7 +170,7 @@ const { cluster, scenario: dialogue } = sharedCluster({
 });
 
 function sharedSettings() {
-  const env = { MILLRACE_BROKER_BACKENDS: cluster.endpoint, BUILD_DIR: buildDir };
+  const env = { MILLRACE_BROKER_BACKENDS: cluster.endpoint, ...packages(cluster.endpoint), BUILD_DIR: buildDir };
   const port = (endpoint) => endpoint.match(/\d+$/)[0];
   return {
     env,
@@ -173,7 +180,7 @@ function sharedSettings() {
   };
 }
 
-for (const file of ['docs/client-guide.md', 'sdk/js/client/README.md']) {
+for (const file of ['docs/client-guide.md', 'sdk/js/client/README.md', 'sdk/js/backend/README.md', 'sdk/python/README.md']) {
   dialogue(`every command of ${file}`, { timeout: 180000 }, () => runPage(file, sharedSettings()));
 }
 

@@ -252,6 +252,13 @@ void expect_reply(const char *peer, const char *json)
     core_sent(world, expect_unsent_reply(peer, json), CORE_SENT);
 }
 
+void expect_pong(const char *peer, const char *id)
+{
+    char reply[200];
+    snprintf(reply, sizeof reply, "{'id':%s,'ok':true,'instance':'%016x'}", id, WORLD_NONCE);
+    expect_reply(peer, reply);
+}
+
 void expect_ok(int id, const char *epoch, int offset)
 {
     char reply[200];

@@ -54,6 +54,8 @@ void expect_nothing(void);
 void expect_reply(const char *peer, const char *json);
 /* The same, but nobody tells the core. Returns whom it was for. */
 party_t *expect_unsent_reply(const char *peer, const char *json);
+/* The answer to a ping with this id. */
+void expect_pong(const char *peer, const char *id);
 /* What post and post_key get; the epoch as text. */
 void expect_ok(int id, const char *epoch, int offset);
 void expect_duplicate(int id, const char *epoch, int offset);

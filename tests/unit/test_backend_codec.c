@@ -482,11 +482,11 @@ START_TEST(replies)
     ck_assert_int_eq(decode(), STATUS_OK);
     const struct wire_value *id = request.id;
 
-    backend_write_ok(&reply, id);
-    expect_reply("{\"id\":\"r1\",\"ok\":true}");
+    backend_write_pong(&reply, id, 0xabc);
+    expect_reply("{\"id\":\"r1\",\"ok\":true,\"instance\":\"0000000000000abc\"}");
     buffer_reset(&reply);
-    backend_write_ok(&reply, NULL);
-    expect_reply("{\"id\":null,\"ok\":true}");
+    backend_write_pong(&reply, NULL, 0xabc);
+    expect_reply("{\"id\":null,\"ok\":true,\"instance\":\"0000000000000abc\"}");
     buffer_reset(&reply);
     backend_write_error(&reply, id, STATUS_TOO_MANY, span_text("slow down"));
     expect_reply("{\"id\":\"r1\",\"ok\":false,\"error\":{\"status\":429,\"code\":\"too_many\","

@@ -1,0 +1,350 @@
+// Requests on their way over one ZeroMQ DEALER socket: many at a time, each with a deadline.
+//
+// ZeroMQ connects, and connects again, by itself. What it does with messages in between is bounded
+// by the socket's options: without a connection it takes none (immediate), and what it held for a
+// connection that broke is gone with it. So a request is in one of these places:
+//
+//   queue   not handed to ZeroMQ: whatever happens, the broker will not see it
+//   sent    handed over on the connection that we have: it may have arrived
+//   held    it has an idempotency key, and the connection on which it was sent broke. It is sent
+//           again when the broker at the other end is the one that knows the key
+//
+// That a connection broke is seen when a receive has run dry and the socket takes nothing any more:
+// then all replies of that connection were read, and those that are not there will not come.
+// ZeroMQ waits RECONNECT_MS before it connects again, and we look each SLICE_MS.
+//
+// Nothing here keeps the process alive while no request is waiting: there is no pending receive then,
+// and the timer is unreferenced.
+import { Dealer } from 'zeromq';
+import { ClosedError, DisconnectedError, MillraceError, OverloadedError, TimeoutError } from './errors.js';
+import { decode, encode } from './wire.js';
+
+const SLICE_MS = 50;
+const RECONNECT_MS = 250;
+const HEARTBEAT_MS = 2000;
+const HEARTBEAT_TIMEOUT_MS = 6000;
+// A reply that has not come by then is not waited for any longer, not even to be thrown away.
+const FORGOTTEN_MS = 60000;
+const IDLE_MS = 1000;
+const ID_MAX = 0xffffffff;
+
+const [QUEUED, SENDING, SENT, HELD, DONE] = [0, 1, 2, 3, 4];
+
+// What is queued to be sent again may have arrived the first time.
+const unsent = (entry) => (entry.instance ? 'unknown' : 'not sent');
+
+const isAgain = (error) => error.code === 'EAGAIN';
+
+export class Link {
+  #endpoint;
+  #maxPending;
+  #maxBytes;
+  #socket;
+  #lastId = 0;
+
+  #queue = [];
+  #first = 0; // where the queue begins in #queue
+  #sending = null; // what ZeroMQ is being given
+  #sent = new Map(); // by id
+  #held = [];
+  #live = 0; // requests that are not decided
+  #bytes = 0; // of these
+  #waiting = []; // for #live to be 0
+
+  #instance = null; // of the broker, once this connection's greeting was answered
+  #mustGreet = true;
+  #heardMs = 0;
+
+  #timer = null;
+  #timerMs = Infinity;
+  #pumping = false;
+  #reading = false;
+  #closed = false;
+
+  constructor({ endpoint, maxPending, maxQueuedBytes }) {
+    this.#endpoint = endpoint;
+    this.#maxPending = maxPending;
+    this.#maxBytes = maxQueuedBytes;
+    this.#socket = new Dealer({
+      immediate: true,
+      linger: 0,
+      sendHighWaterMark: 0, // maxPending and maxQueuedBytes are the bounds
+      receiveHighWaterMark: 0,
+      sendTimeout: SLICE_MS,
+      receiveTimeout: SLICE_MS,
+      reconnectInterval: RECONNECT_MS,
+      heartbeatInterval: HEARTBEAT_MS,
+      heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+      ipv6: endpoint.includes('['),
+    });
+    this.#socket.connect(endpoint);
+  }
+
+  nextId() {
+    this.#lastId = this.#lastId === ID_MAX ? 1 : this.#lastId + 1;
+    return this.#lastId;
+  }
+
+  // The reply to a request with this id, or an error. isSafe: it may be sent again to the same broker.
+  request(id, bytes, timeoutMs, isSafe) {
+    if (this.#closed) return Promise.reject(new ClosedError('the connection is closed', 'not sent'));
+    if (this.#bytes + bytes.length > this.#maxBytes) return Promise.reject(this.#fullError());
+    return new Promise((resolve, reject) => {
+      const deadlineMs = performance.now() + timeoutMs;
+      const entry = { id, bytes, size: bytes.length, timeoutMs, deadlineMs, isSafe, state: QUEUED, instance: null,
+        isGreeting: false, ended: null, resolve, reject };
+      this.#live++;
+      this.#bytes += entry.size;
+      this.#queue.push(entry);
+      this.#wakeAt(deadlineMs);
+      this.#pump();
+    });
+  }
+
+  // Ends all: with what is under way, or after it.
+  async close(now) {
+    this.#closed = true;
+    if (now) this.#abandon();
+    if (this.#live > 0) {
+      await new Promise((done) => this.#waiting.push(done));
+    }
+    clearTimeout(this.#timer);
+    this.#socket.close();
+  }
+
+  // --- ends of requests ---
+
+  #settle(entry) {
+    if (entry.state === DONE) return false;
+    entry.state = DONE;
+    entry.bytes = null;
+    this.#bytes -= entry.size;
+    if (--this.#live === 0) for (const done of this.#waiting) done();
+    return true;
+  }
+
+  #fail(entry, error) {
+    if (this.#settle(entry)) entry.reject(error);
+  }
+
+  #fullError() {
+    return new OverloadedError(`more than ${this.#maxBytes} bytes are waiting for the broker at ${this.#endpoint}`,
+      { status: 429, code: 'queue_full', outcome: 'not sent' });
+  }
+
+  #timeoutError(entry, outcome) {
+    const when = `within ${entry.timeoutMs} ms`;
+    if (outcome === 'unknown') {
+      return new TimeoutError(`the broker at ${this.#endpoint} has not answered ${when}; whether the request arrived is not known`, outcome);
+    }
+    if (this.#sent.size > 0) {
+      return new TimeoutError(`the broker at ${this.#endpoint} has not answered earlier requests, so this one was not sent ${when}`, outcome);
+    }
+    return new TimeoutError(`no connection to the broker at ${this.#endpoint} ${when}; the request was not sent`, outcome);
+  }
+
+  // `errorOf(outcome)`; for an entry that ZeroMQ may be taking right now, when that is clear.
+  #end(entry, errorOf) {
+    if (entry.state === SENDING) entry.ended = errorOf;
+    else this.#fail(entry, errorOf(entry.state === QUEUED ? unsent(entry) : 'unknown'));
+  }
+
+  *#undecided() {
+    if (this.#sending) yield this.#sending;
+    for (let i = this.#first; i < this.#queue.length; i++) yield this.#queue[i];
+    yield* this.#sent.values();
+    yield* this.#held;
+  }
+
+  #abandon() {
+    const error = (outcome) => new ClosedError('the connection was closed before the answer came', outcome);
+    for (const entry of [...this.#undecided()]) this.#end(entry, error);
+    this.#held = [];
+  }
+
+  // --- deadlines ---
+
+  #wakeAt(ms) {
+    if (ms >= this.#timerMs) return;
+    clearTimeout(this.#timer);
+    this.#timerMs = ms;
+    this.#timer = setTimeout(() => this.#expire(), Math.max(ms - performance.now(), 0) + 1);
+    this.#timer.unref();
+  }
+
+  #expire() {
+    const now = performance.now();
+    let next = Infinity;
+    for (const entry of [...this.#undecided()]) {
+      if (entry.state === DONE || entry.isGreeting) continue;
+      if (entry.deadlineMs > now) next = Math.min(next, entry.deadlineMs);
+      else if (!entry.ended) this.#end(entry, (outcome) => this.#timeoutError(entry, outcome));
+    }
+    this.#held = this.#held.filter((entry) => entry.state !== DONE);
+    this.#forget(now);
+    this.#timerMs = Infinity;
+    if (next < Infinity) this.#wakeAt(next);
+    this.#pump();
+  }
+
+  // Makes room of requests that nobody waits for any more.
+  #forget(now) {
+    for (const [id, entry] of this.#sent) {
+      if (entry.state === DONE && now - entry.deadlineMs > FORGOTTEN_MS) this.#sent.delete(id);
+    }
+  }
+
+  // --- out ---
+
+  // The next request for ZeroMQ, or null: none now.
+  #next() {
+    if (this.#live === 0) {
+      this.#queue = [];
+      this.#first = 0;
+      return null;
+    }
+    if (this.#mustGreet) return this.#greeting();
+    if (this.#held.length > 0 || this.#sent.size >= this.#maxPending) return null;
+    let entry = this.#shift();
+    while (entry && entry.state !== QUEUED) entry = this.#shift();
+    if (!entry || !this.#isStale(entry)) return entry;
+    this.#instance = null;
+    this.#unshift(entry);
+    return this.#greeting();
+  }
+
+  #shift() {
+    if (this.#first === this.#queue.length) return null;
+    const entry = this.#queue[this.#first];
+    this.#queue[this.#first++] = null;
+    if (this.#first > 1024 && this.#first > this.#queue.length / 2) {
+      this.#queue = this.#queue.slice(this.#first);
+      this.#first = 0;
+    }
+    return entry;
+  }
+
+  #unshift(entry) {
+    if (this.#first > 0) this.#queue[--this.#first] = entry;
+    else this.#queue.unshift(entry);
+  }
+
+  // ZeroMQ may have connected to another broker while nothing was under way.
+  #isStale(entry) {
+    return entry.isSafe && this.#instance && this.#sent.size === 0 && performance.now() - this.#heardMs > IDLE_MS;
+  }
+
+  #greeting() {
+    const id = this.nextId();
+    return { id, bytes: encode({ op: 'ping', id }), size: 0, isGreeting: true, state: QUEUED, deadlineMs: performance.now() };
+  }
+
+  // One send at a time, as zeromq wants it.
+  async #pump() {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    for (let entry = this.#next(); entry; entry = this.#next()) await this.#send(entry);
+    this.#pumping = false;
+  }
+
+  async #send(entry) {
+    entry.state = SENDING;
+    this.#sending = entry;
+    let failure = null;
+    try {
+      await this.#socket.send(entry.bytes);
+    } catch (error) {
+      failure = error;
+    }
+    this.#sending = null;
+    if (failure) this.#wasNotSent(entry, failure);
+    else this.#wasSent(entry);
+  }
+
+  #wasSent(entry) {
+    if (entry.isGreeting) this.#mustGreet = false;
+    entry.state = SENT;
+    this.#sent.set(entry.id, entry);
+    if (entry.ended) this.#fail(entry, entry.ended('unknown'));
+    this.#read();
+  }
+
+  #wasNotSent(entry, failure) {
+    if (entry.isGreeting) return;
+    entry.state = QUEUED;
+    if (entry.ended) this.#fail(entry, entry.ended(unsent(entry)));
+    else if (isAgain(failure)) this.#unshift(entry);
+    else this.#fail(entry, new MillraceError(`ZeroMQ refused the request: ${failure.message}`, { outcome: unsent(entry) }));
+  }
+
+  // --- in ---
+
+  async #read() {
+    if (this.#reading) return;
+    this.#reading = true;
+    while (this.#live > 0 && this.#sent.size > 0) await this.#receive();
+    this.#reading = false;
+  }
+
+  async #receive() {
+    try {
+      this.#take(await this.#socket.receive());
+    } catch (error) {
+      if (this.#socket.closed) return;
+      if (!isAgain(error) || !this.#socket.writable) this.#lost();
+    }
+  }
+
+  #take(frames) {
+    this.#heardMs = performance.now();
+    const reply = decode(frames[0]);
+    const entry = this.#sent.get(reply?.id);
+    if (!entry) return;
+    this.#sent.delete(reply.id);
+    if (entry.isGreeting) this.#welcome(reply.instance);
+    else if (this.#settle(entry)) entry.resolve(reply);
+    this.#pump();
+  }
+
+  // --- another connection ---
+
+  #disconnected(entry, why) {
+    this.#fail(entry, new DisconnectedError(`${why}; whether the request arrived is not known`));
+  }
+
+  #lost() {
+    for (const entry of this.#sent.values()) {
+      if (entry.state === DONE || entry.isGreeting) continue;
+      if (!entry.isSafe || !this.#instance) {
+        this.#disconnected(entry, `the connection to the broker at ${this.#endpoint} broke before it answered`);
+        continue;
+      }
+      entry.state = HELD;
+      entry.instance = this.#instance;
+      this.#held.push(entry);
+    }
+    this.#sent.clear();
+    this.#instance = null;
+    this.#mustGreet = true;
+    this.#pump();
+  }
+
+  // What was held goes out first, in its order, if this broker is the one that it was sent to.
+  #welcome(instance) {
+    this.#instance = instance;
+    const again = [];
+    for (const entry of this.#held) {
+      if (entry.state === DONE) continue;
+      if (entry.instance === instance) {
+        entry.state = QUEUED;
+        again.push(entry);
+      } else {
+        this.#disconnected(entry, `the broker at ${this.#endpoint} was started anew before it answered, and has forgotten the keys`);
+      }
+    }
+    this.#held = [];
+    if (again.length === 0) return;
+    this.#queue = [...again, ...this.#queue.slice(this.#first)];
+    this.#first = 0;
+  }
+}

@@ -1,0 +1,463 @@
+"""Requests on their way over one ZeroMQ DEALER socket: many at a time, each with a deadline.
+
+ZeroMQ connects, and connects again, by itself. What it does with messages in between is bounded by
+the socket's options: without a connection it takes none (IMMEDIATE), and what it held for a
+connection that broke is gone with it. So a request is in one of these places:
+
+  queue   not handed to ZeroMQ: whatever happens, the broker will not see it
+  sent    handed over on the connection that we have: it may have arrived
+  held    it has an idempotency key, and the connection on which it was sent broke. It is sent again
+          when the broker at the other end is the one that knows the key
+
+That a connection broke is seen when there is nothing to receive and the socket takes nothing any
+more: then all replies of that connection were read, and those that are not there will not come.
+ZeroMQ waits RECONNECT_MS before it connects again, and we look each SLICE_MS.
+
+One thread owns the socket and all of this. Callers put requests into its inbox and wake it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import threading
+import time
+import weakref
+from collections import deque
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Callable, Deque, Iterator, Optional
+
+import zmq
+
+from . import errors
+from ._rules import pack, unpack
+from .errors import BadInputError, ClosedError, DisconnectedError, MillraceError, OverloadedError, Outcome
+
+SLICE_MS = 50
+RECONNECT_MS = 250
+HEARTBEAT_MS = 2000
+HEARTBEAT_TIMEOUT_MS = 6000
+#: A reply that has not come by then is not waited for any longer, not even to be thrown away.
+FORGOTTEN = 60.0
+IDLE = 1.0
+ID_MAX = 2**32 - 1
+#: So many sends before replies are looked at again.
+BURST = 256
+
+Reply = dict[str, Any]
+QUEUED, SENT, HELD, DONE = range(4)
+
+
+class Request:
+    __slots__ = ("number", "data", "size", "timeout", "deadline", "safe", "state", "instance",
+                 "started", "future")
+
+    def __init__(self, number: int, data: bytes, timeout: float, safe: bool, greeting: bool = False) -> None:
+        self.number = number
+        self.data = data
+        self.size = len(data)
+        self.timeout = timeout
+        self.deadline = time.monotonic() + timeout
+        self.safe = safe
+        self.state = QUEUED
+        self.instance: Optional[str] = None
+        self.started = False  # the future cannot be cancelled any more
+        self.future: Optional[Future[Reply]] = None if greeting else Future()
+
+    @property
+    def is_cancelled(self) -> bool:
+        return not self.started and self.future is not None and self.future.cancelled()
+
+
+class Link:
+    def __init__(self, endpoint: str, max_pending: int, max_queued_bytes: int) -> None:
+        self._endpoint = endpoint
+        self._max_pending = max_pending
+        self._max_bytes = max_queued_bytes
+        self._pid = os.getpid()
+
+        # Shared with callers, under the lock.
+        self._lock = threading.Lock()
+        self._last_id = 0
+        self._inbox: Deque[Request] = deque()
+        self._bytes = 0
+        self._live = 0  # requests that are not decided, those in the inbox too
+        self._asleep = False
+        self._closing = False
+        self._abandoning = False
+
+        # The thread's own.
+        self._queue: Deque[Request] = deque()
+        self._sent: dict[int, Request] = {}
+        self._held: list[Request] = []
+        self._instance: Optional[str] = None  # of the broker, once this connection's greeting was answered
+        self._must_greet = True
+        self._blocked = False  # ZeroMQ took nothing the last time
+        self._heard = 0.0
+        self._next_deadline = float("inf")
+
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._open()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._readable = self._poller(zmq.POLLIN)
+        self._any = self._poller(zmq.POLLIN | zmq.POLLOUT)
+        self._thread = threading.Thread(target=self._main, name="millrace", daemon=True)
+        self._thread.start()
+        _close_at_exit(self)
+
+    def _open(self) -> zmq.Socket[bytes]:
+        dealer: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
+        for option, value in (
+            (zmq.IMMEDIATE, 1),
+            (zmq.LINGER, 0),
+            (zmq.SNDHWM, 0),  # max_pending and max_queued_bytes are the bounds
+            (zmq.RCVHWM, 0),
+            (zmq.RECONNECT_IVL, RECONNECT_MS),
+            (zmq.HEARTBEAT_IVL, HEARTBEAT_MS),
+            (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS),
+            (zmq.IPV6, int("[" in self._endpoint)),
+        ):
+            dealer.setsockopt(option, value)
+        try:
+            dealer.connect(self._endpoint)
+        except zmq.ZMQError as error:
+            dealer.close()
+            self._context.term()
+            raise BadInputError(f"endpoint: ZeroMQ cannot connect to {self._endpoint!r}: {error}") from None
+        return dealer
+
+    def _poller(self, events: int) -> zmq.Poller:
+        poller = zmq.Poller()
+        poller.register(self._wake_in.fileno(), zmq.POLLIN)
+        poller.register(self._socket, events)
+        return poller
+
+    # --- for callers ---
+
+    def next_id(self) -> int:
+        with self._lock:
+            self._last_id = self._last_id % ID_MAX + 1
+            return self._last_id
+
+    def request(self, number: int, data: bytes, timeout: float, safe: bool) -> Future[Reply]:
+        """The reply to a request with this id, or an error. safe: it may be sent again to the same broker."""
+        if os.getpid() != self._pid:
+            raise ClosedError("this connection was made before a fork: make one in the child process",
+                              outcome="not sent")
+        request = Request(number, data, timeout, safe)
+        assert request.future is not None
+        with self._lock:
+            refusal = self._refusal(request)
+            if refusal is None:
+                self._bytes += request.size
+                self._live += 1
+                self._inbox.append(request)
+                self._wake()
+        if refusal is not None:
+            request.future.set_exception(refusal)
+        return request.future
+
+    def _refusal(self, request: Request) -> Optional[MillraceError]:
+        if self._closing:
+            return ClosedError("the connection is closed", outcome="not sent")
+        if self._bytes + request.size <= self._max_bytes:
+            return None
+        return OverloadedError(f"more than {self._max_bytes} bytes are waiting for the broker at {self._endpoint}",
+                               status=429, code="queue_full", outcome="not sent")
+
+    def close(self, now: bool) -> None:
+        """Ends all: with what is under way, or after it."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._closing = True
+            self._abandoning = self._abandoning or now
+            self._wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _wake(self) -> None:
+        if not self._asleep:
+            return
+        self._asleep = False
+        try:
+            self._wake_out.send(b"\0")
+        except OSError:  # full: it wakes anyway; closed: nobody is there
+            pass
+
+    # --- the thread ---
+
+    def _main(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:  # noqa: BLE001 - nobody may wait for ever
+            why = f"the thread of this connection failed: {error!r}"
+            self._end_all(lambda outcome: MillraceError(why, outcome=outcome))
+            raise
+        finally:
+            self._socket.close()
+            self._context.term()
+            self._wake_in.close()
+            self._wake_out.close()
+
+    def _turn(self) -> bool:
+        self._take_inbox()
+        self._send_all()
+        if self._abandoning:
+            self._end_all(lambda outcome: ClosedError(
+                "the connection was closed before the answer came", outcome=outcome))
+        if self._closing and self._live == 0:
+            return False
+        self._wait()
+        self._receive_all()
+        self._expire()
+        return True
+
+    def _take_inbox(self) -> None:
+        while self._inbox:
+            request = self._inbox.popleft()
+            self._queue.append(request)
+            self._next_deadline = min(self._next_deadline, request.deadline)
+
+    def _wait(self) -> None:
+        """Until there is something to receive, to send or to expire, or a slice is over."""
+        can_send = self._peek() is not None
+        with self._lock:
+            sleeps = not self._inbox and not (self._closing and self._live == 0) and not self._abandoning
+            self._asleep = sleeps
+            idle = self._live == 0
+        left_ms = (self._next_deadline - time.monotonic()) * 1000 + 1
+        timeout = None if idle else int(max(0.0, min(float(SLICE_MS), left_ms)))
+        if not sleeps or (can_send and not self._blocked):
+            timeout = 0
+        (self._any if can_send and self._blocked else self._readable).poll(timeout)
+        with self._lock:
+            self._asleep = False
+        try:
+            while self._wake_in.recv(4096):
+                pass
+        except OSError:
+            pass
+
+    # --- ends of requests ---
+
+    def _settle(self, request: Request) -> bool:
+        if request.state == DONE:
+            return False
+        request.state = DONE
+        request.data = b""
+        with self._lock:
+            self._bytes -= request.size
+            self._live -= 1
+        return True
+
+    def _start(self, request: Request) -> bool:
+        """From here on it cannot be cancelled. False: it was."""
+        assert request.future is not None
+        if request.started:
+            return True
+        request.started = True
+        if request.future.set_running_or_notify_cancel():
+            return True
+        self._settle(request)
+        return False
+
+    def _fail(self, request: Request, error: MillraceError) -> None:
+        future = request.future
+        if future is not None and request.state != DONE and self._start(request) and self._settle(request):
+            future.set_exception(error)
+
+    def _fail_as_it_is(self, request: Request, error_of: Callable[[Outcome], MillraceError]) -> None:
+        """What is queued to be sent again may have arrived the first time."""
+        is_new = request.state == QUEUED and request.instance is None
+        self._fail(request, error_of("not sent" if is_new else "unknown"))
+
+    def _end_all(self, error_of: Callable[[Outcome], MillraceError]) -> None:
+        with self._lock:
+            self._closing = True
+        self._take_inbox()
+        for request in list(self._undecided()):
+            self._fail_as_it_is(request, error_of)
+        self._held = []
+
+    def _undecided(self) -> Iterator[Request]:
+        yield from self._queue
+        yield from self._sent.values()
+        yield from self._held
+
+    def _timeout_error(self, request: Request, outcome: Outcome) -> MillraceError:
+        broker, within = f"the broker at {self._endpoint}", f"within {request.timeout:g} s"
+        if outcome == "unknown":
+            why = f"{broker} has not answered {within}; whether the request arrived is not known"
+        elif self._sent:
+            why = f"{broker} has not answered earlier requests, so this one was not sent {within}"
+        else:
+            why = f"no connection to {broker} {within}; the request was not sent"
+        return errors.TimeoutError(why, outcome=outcome)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        if now < self._next_deadline:
+            return
+        self._next_deadline = float("inf")
+        for request in list(self._undecided()):
+            if request.state == DONE or request.future is None:
+                continue
+            if request.deadline > now:
+                self._next_deadline = min(self._next_deadline, request.deadline)
+                continue
+            self._fail_as_it_is(request, partial(self._timeout_error, request))
+        self._held = [request for request in self._held if request.state != DONE]
+        for number, request in list(self._sent.items()):  # room of those whom nobody waits for any more
+            if request.state == DONE and now - request.deadline > FORGOTTEN:
+                del self._sent[number]
+
+    # --- out ---
+
+    def _peek(self) -> Optional[Request]:
+        """The next request for ZeroMQ; it stays where it is."""
+        if self._live == 0:
+            self._queue.clear()
+            return None
+        request = self._first()
+        if self._must_greet:
+            return self._greeting() if request or self._held else None
+        if request is None or self._held or len(self._sent) >= self._max_pending:
+            return None
+        if self._is_stale(request):
+            self._instance = None
+            return self._greeting()
+        return request
+
+    def _first(self) -> Optional[Request]:
+        """Of the queue, without those that were cancelled or are decided."""
+        while self._queue:
+            request = self._queue[0]
+            if request.state == QUEUED and not request.is_cancelled:
+                return request
+            self._queue.popleft()
+            if request.state == QUEUED:
+                self._start(request)
+        return None
+
+    def _is_stale(self, request: Request) -> bool:
+        """ZeroMQ may have connected to another broker while nothing was under way."""
+        return (request.safe and self._instance is not None and not self._sent
+                and time.monotonic() - self._heard > IDLE)
+
+    def _greeting(self) -> Request:
+        number = self.next_id()
+        return Request(number, pack({"op": "ping", "id": number}), 0.0, False, greeting=True)
+
+    def _send_all(self) -> None:
+        for _ in range(BURST):
+            request = self._peek()
+            if request is None or not self._send(request):
+                return
+
+    def _send(self, request: Request) -> bool:
+        if not self._events() & zmq.POLLOUT:
+            self._blocked = True
+            return False
+        if request.future is not None and not self._start(request):
+            return True  # cancelled in this moment
+        try:
+            self._socket.send(request.data, zmq.DONTWAIT)
+        except zmq.Again:
+            self._blocked = True
+            return False
+        self._blocked = False
+        if request.future is None:
+            self._must_greet = False
+        else:
+            self._queue.popleft()
+        request.state = SENT
+        self._sent[request.number] = request
+        return True
+
+    # --- in ---
+
+    def _receive_all(self) -> None:
+        """All replies that are there; without any, is the connection still there?"""
+        if not self._sent:
+            return
+        for _ in range(4 * BURST):
+            try:
+                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                break
+            self._take(frames[0])
+        else:
+            return
+        if self._sent and not self._events() & (zmq.POLLIN | zmq.POLLOUT):
+            self._lost()
+
+    def _events(self) -> int:
+        events = self._socket.getsockopt(zmq.EVENTS)
+        assert isinstance(events, int)
+        return events
+
+    def _take(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        reply = unpack(data)
+        number = reply.get("id") if isinstance(reply, dict) else None
+        request = self._sent.pop(number, None) if isinstance(number, int) else None
+        if request is None:
+            return
+        if request.future is None:
+            self._welcome(reply.get("instance"))
+        elif self._settle(request):
+            request.future.set_result(reply)
+
+    # --- another connection ---
+
+    def _disconnected(self, request: Request, why: str) -> None:
+        self._fail(request, DisconnectedError(f"{why}; whether the request arrived is not known", outcome="unknown"))
+
+    def _lost(self) -> None:
+        for request in self._sent.values():
+            if request.state == DONE or request.future is None:
+                continue
+            if not request.safe or self._instance is None:
+                self._disconnected(request, f"the connection to the broker at {self._endpoint} broke before it answered")
+                continue
+            request.state = HELD
+            request.instance = self._instance
+            self._held.append(request)
+        self._sent.clear()
+        self._instance = None
+        self._must_greet = True
+
+    def _welcome(self, instance: Optional[str]) -> None:
+        """What was held goes out first, in its order, if this broker is the one that it was sent to."""
+        self._instance = instance
+        again = []
+        for request in self._held:
+            if request.state == DONE:
+                continue
+            if request.instance == instance:
+                request.state = QUEUED
+                again.append(request)
+            else:
+                self._disconnected(request, f"the broker at {self._endpoint} was started anew before it answered, "
+                                            "and has forgotten the keys")
+        self._held = []
+        self._queue.extendleft(reversed(again))
+
+
+def _close_at_exit(link: Link) -> None:
+    """Nothing is under way any more when the interpreter goes away, as in other languages."""
+    reference = weakref.ref(link)
+
+    def finish() -> None:
+        left = reference()
+        if left is not None:
+            left.close(False)
+
+    atexit.register(finish)
+    weakref.finalize(link, atexit.unregister, finish)
