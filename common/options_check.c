@@ -87,6 +87,20 @@ static void check_reuse_port(struct options_load *self)
                "needs a listen_port: with 0 each gateway gets a port of its own");
 }
 
+/* The demo hands out tokens and kills gateways: it is for whoever sits at this machine. */
+static void check_demo(struct options_load *self)
+{
+    const struct options_gateway *gateway = &self->options->gateway;
+    if (!gateway->demo)
+        return;
+    if (!endpoint_is_loopback(span_text(gateway->listen_address)))
+        refuse(self, SECTION_gateway, 0, "demo",
+               "may only be yes while listen_address is a loopback address");
+    if (gateway->demo_root[0] == '\0')
+        refuse(self, SECTION_gateway, 0, "demo",
+               "needs demo_root, the folder with the files of the page");
+}
+
 /* --- two listeners in one place --- */
 
 static void check_overlap(struct options_load *self, const struct listener *a,
@@ -202,6 +216,7 @@ void options_check(struct options_load *self)
     check_binds(self);
     check_anonymous(self);
     check_reuse_port(self);
+    check_demo(self);
     check_listeners(self);
     check_labels(self);
 }

@@ -13,6 +13,7 @@
 #include "common/metrics.h"
 #include "gateway/bus_link.h"
 #include "gateway/duty.h"
+#include "gateway/http_page.h"
 #include "gateway/hub.h"
 #include "gateway/io_metrics.h"
 #include "gateway/report.h"
@@ -55,6 +56,7 @@ struct gateway {
     uv_poll_t admin_poll;
     const site_keys_t *keys;
     hub_t *hub;
+    http_page_t *page; /* NULL: no demo */
     ws_t *ws;
     ws_listener_t *listener;
     bus_link_t *bus;
@@ -387,6 +389,7 @@ static bool start_hub(gateway_t *self)
     const struct options_gateway *options = &self->options->gateway;
     struct hub_settings settings = {
         .site = self->options->node.site,
+        .told_name = options->demo ? options->name : NULL,
         .incarnation = self->incarnation,
         .subscriptions = (uint32_t)options->subscriptions,
         .pending_commands = (uint32_t)options->pending_commands,
@@ -424,6 +427,15 @@ static size_t limit_descriptors(size_t needed)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? allowed : needed;
 }
 
+static bool start_page(gateway_t *self)
+{
+    const struct options_gateway *options = &self->options->gateway;
+    if (!options->demo)
+        return true;
+    self->page = http_page_new(options->demo_root, options->demo_control, &self->metrics);
+    return self->page;
+}
+
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -439,6 +451,7 @@ static bool start_ws(gateway_t *self)
         .connections = smaller(connections, sockets - handshakes),
         .sockets = sockets,
         .allowed_origins = self->options->gateway.allowed_origins,
+        .page = self->page,
     };
     self->ws = ws_new(&self->loop, self->hub, &settings, &self->metrics);
     return self->ws;
@@ -501,7 +514,7 @@ static bool start(gateway_t *self)
     struct buffer why = {0};
     if (getrandom(&self->incarnation, sizeof self->incarnation, 0) !=
             (ssize_t)sizeof self->incarnation ||
-        !start_handles(self) || !start_hub(self) || !start_ws(self)) {
+        !start_handles(self) || !start_hub(self) || !start_page(self) || !start_ws(self)) {
         buffer_put_text(&why, "the event loop, libwebsockets or memory failed");
         return fail("", "", &why);
     }
@@ -557,6 +570,7 @@ void gateway_destroy(gateway_t **self_p)
         ws_stop(self->ws);
     uv_run(&self->loop, UV_RUN_DEFAULT);
     ws_destroy(&self->ws);
+    http_page_destroy(&self->page);
     uv_run(&self->loop, UV_RUN_NOWAIT);
     uv_loop_close(&self->loop);
     hub_destroy(&self->hub);

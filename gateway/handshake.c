@@ -2,6 +2,8 @@
 
 #include <strings.h>
 
+#include "common/endpoint.h"
+
 static bool same_text(struct span a, struct span b)
 {
     return a.size == b.size &&
@@ -134,6 +136,17 @@ bool handshake_origin_allowed(struct span text, struct span host, struct span al
         return true;
     return parse_origin(text, &origin) &&
            (is_own_host(&origin, host) || is_listed(&origin, allowed));
+}
+
+bool handshake_host_is_local(struct span text)
+{
+    struct authority own;
+    if (!parse_authority(text, 0, &own))
+        return false;
+    struct span host = own.host;
+    if (host.data[0] == '[' && host.data[host.size - 1] == ']')
+        host = span_of(host.data + 1, host.size - 2);
+    return same_text(host, span_text("localhost")) || endpoint_is_loopback(host);
 }
 
 /* --- the rest --- */

@@ -36,6 +36,9 @@ enum handshake_verdict handshake_judge(const struct handshake *request,
  * one of `allowed`: Origins separated by spaces, "*" allows any. "null" needs the "*". */
 bool handshake_origin_allowed(struct span origin, struct span host, struct span allowed);
 
+/* Whether this Host, with or without a port, is "localhost" or an address of this machine alone. */
+bool handshake_host_is_local(struct span host);
+
 /* "404 Not Found"; NULL for ACCEPTED. */
 const char *handshake_status(enum handshake_verdict verdict);
 /* One line for people; NULL for ACCEPTED. */

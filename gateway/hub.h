@@ -21,6 +21,7 @@ typedef struct session session_t; /* one client connection */
 
 struct hub_settings {
     const char *site;       /* of connections without a token; copied */
+    const char *told_name;  /* of the gateway, in the reply to connect; borrowed, NULL: none */
     uint64_t incarnation;   /* random at the gateway's start */
     uint32_t subscriptions; /* of one session */
     uint32_t pending_commands;

@@ -210,7 +210,8 @@ static struct client_connected connected(const hub_t *self, const session_t *ses
 {
     struct client_connected result = {.client = session_client_id(session, scratch),
                                       .version = span_text("Millrace " MILLRACE_VERSION),
-                                      .ping_seconds = (uint32_t)(self->settings.ping_ms / 1000)};
+                                      .ping_seconds = (uint32_t)(self->settings.ping_ms / 1000),
+                                      .gateway = span_text(self->settings.told_name)};
     int64_t left_s = session->identity->expires_s - wall_ms(self) / 1000;
     if (session->identity->expires_s != 0)
         result.ttl_seconds = left_s < 1 ? 1 : left_s > UINT32_MAX ? UINT32_MAX : (uint32_t)left_s;

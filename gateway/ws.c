@@ -123,6 +123,8 @@ static enum handshake_verdict judge(ws_t *self, struct lws *wsi)
 static int on_plain_request(ws_t *self, struct lws *wsi)
 {
     enum handshake_verdict verdict = judge(self, wsi);
+    if (verdict == HANDSHAKE_REFUSED_PATH && self->settings.page)
+        return http_page_answer(self->settings.page, wsi);
     return refuse(self, wsi, verdict == HANDSHAKE_ACCEPTED ? HANDSHAKE_REFUSED_UPGRADE : verdict);
 }
 
@@ -216,6 +218,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     case LWS_CALLBACK_HTTP: /* no upgrade is asked for */
         return on_plain_request(self, wsi);
+    case LWS_CALLBACK_HTTP_FILE_COMPLETION:
+        return -1; /* one request a connection */
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return on_upgrade(self, wsi);
     case LWS_CALLBACK_ESTABLISHED:
@@ -296,6 +300,7 @@ static bool start(ws_t *self, uv_loop_t *loop)
     self->context = lws_create_context(&info);
     if (!self->context)
         return false;
+    lws_set_fops(self->context, http_page_files());
     self->vhost = lws_create_vhost(self->context, &info);
     return self->vhost;
 }

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "gateway/http_page.h"
 #include "gateway/hub.h"
 #include "gateway/io_metrics.h"
 
@@ -19,6 +20,7 @@ struct ws_settings {
     size_t connections;          /* WebSockets at once, beyond it 503 */
     size_t sockets;              /* in all, with those that are in their handshake */
     const char *allowed_origins; /* separated by spaces; copied */
+    http_page_t *page;           /* answers requests that are no upgrade; borrowed, NULL: none */
 };
 
 /* NULL on failure (libwebsockets or memory). Borrows loop, hub and metrics until ws_destroy. */

@@ -92,6 +92,7 @@ struct client_connected {
     struct span client;    /* connection id */
     struct span version;   /* of the server */
     uint32_t ping_seconds; /* the client then answers each {} with {} */
+    struct span gateway;   /* "data":{"gateway":"<name>"}; empty: no data */
     uint32_t ttl_seconds;  /* until the client has to refresh its token; 0: never */
 };
 

@@ -67,6 +67,11 @@ void client_write_connected(struct buffer *to, uint32_t id,
     buffer_put_text(to, ",\"ping\":");
     buffer_put_u64_text(to, connected->ping_seconds);
     buffer_put_text(to, ",\"pong\":true");
+    if (connected->gateway.size > 0) {
+        buffer_put_text(to, ",\"data\":{\"gateway\":");
+        put_string(to, connected->gateway);
+        buffer_put_byte(to, '}');
+    }
     end_reply(to);
 }
 

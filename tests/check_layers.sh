@@ -61,7 +61,7 @@ check() {
         only("microhttpd.h", "^admin/")
         only("curl/curl.h", "^cli/http_get[.]c$")
         only("zmq.h", "^(broker/(bus|peers)|gateway/bus_link)[^/]*$|^(cli|bench)/")
-        only("libwebsockets.h", "^gateway/(ws[^/]*|gateway[.]c)$|^cli/")
+        only("libwebsockets.h", "^gateway/(ws[^/]*|http_page[.]c|gateway[.]c)$|^cli/")
         only("uv.h", "^gateway/")
         if (name ~ "^cjose/" &&
             FILENAME !~ "^(common/key_set[.][ch]|gateway/identity[.]c|cli/(cmd_keys|cmd_token|key_file)[.][ch])$")
@@ -110,6 +110,7 @@ prove() {
     plant broker/core.c '#include <zmq.h>'
     plant gateway/ws.c '#include <zmq.h>'
     plant gateway/hub.c '#include <libwebsockets.h>'
+    plant gateway/http_request.c '#include <libwebsockets.h>'
     plant broker/x.c '#include <uv.h>'
     plant gateway/session.c '#include <uv.h>'
     plant gateway/session.c '#include <cjose/jws.h>'

@@ -366,6 +366,13 @@ START_TEST(the_connect_reply)
     expect_written("{\"id\":37,\"connect\":{\"client\":\"a\\\"b\",\"version\":\"millrace 1\","
                    "\"ping\":25,\"pong\":true}}");
     client_write_connected(&out, 1,
+                           &(struct client_connected){.client = span_text("c"),
+                                                      .version = span_text("m"),
+                                                      .ping_seconds = 25,
+                                                      .gateway = span_text("gateway-1")});
+    expect_written("{\"id\":1,\"connect\":{\"client\":\"c\",\"version\":\"m\",\"ping\":25,"
+                   "\"pong\":true,\"data\":{\"gateway\":\"gateway-1\"}}}");
+    client_write_connected(&out, 1,
                            &(struct client_connected){.client = span_text("a"),
                                                       .version = span_text("m"),
                                                       .ping_seconds = 25,

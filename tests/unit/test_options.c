@@ -322,7 +322,7 @@ END_TEST
 #define ORIGINS                "must be origins such as https://example.com, separated by spaces, or *"
 #define BEYOND                 " binds beyond loopback without keys; use 127.0.0.0/8, [::1] or ipc://"
 #define SYNTAX                 "neither a [section], nor key = value, nor a comment"
-#define PATH                   "must be the path of a file: at most 1024 bytes, none of them a control character"
+#define PATH                   "must be a path: at most 1024 bytes, none of them a control character"
 #define CHANNEL_LABEL          "the label must be a channel, or a site, '/' and a channel"
 #define ANONYMOUS                                                                                  \
     "listens beyond loopback: say anonymous = yes or anonymous = no, whether clients may connect " \
@@ -430,6 +430,11 @@ static const struct {
     {"[gateway]\nlisten_address = 0.0.0.0\n", "2: [gateway] listen_address: " ANONYMOUS},
     {"[gateway]\nanonymous = unset\nlisten_address = ::\n",
      "3: [gateway] listen_address: " ANONYMOUS},
+    {"[gateway]\nlisten_address = 0.0.0.0\nanonymous = yes\ndemo_root = /x\ndemo = yes\n",
+     "5: [gateway] demo: may only be yes while listen_address is a loopback address"},
+    {"[gateway]\n\ndemo = yes\n",
+     "3: [gateway] demo: needs demo_root, the folder with the files of the page"},
+    {"[gateway]\ndemo_root = a\tb\n", "2: [gateway] demo_root: " PATH},
     {"[gateway]\nadmin_port = 8000\n",
      "2: [gateway] admin_port: the same port as gateway.listen_port"},
     {"[broker]\nadmin_port = 7400\n", "2: [broker] admin_port: the same port as broker.control"},
