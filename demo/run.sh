@@ -1,0 +1,357 @@
+# shellcheck shell=bash
+# demo/run.sh - `./dev run`: one broker, some gateways, the demo page, and the supervisor that
+# keeps them alive. Read by ./dev, whose functions and BUILD_DIR it uses.
+#
+# All that a run makes is in $RUN_DIR: logs, the effective settings, the FIFO on which the page asks to
+# kill a gateway, the demo's keys, and page/, the only folder that is served.
+
+RUN_DIR=${RUN_DIR:-$BUILD_DIR/run}
+TOKEN_SECONDS=$((30 * 24 * 3600))
+PATIENCE_MS=15000      # for a process to become ready
+RESTART_MS=1000        # after the end of a process; twice as long after each end in a row, up to
+RESTART_MAX_MS=8000    # this, until it has
+PROVEN_MS=10000        # lived for so long
+DRAIN_MS=1500          # between the signal to end and the one that cuts the gateways' drain short
+END_MS=10000           # for all to end
+
+# --- settings ---
+
+# setting SECTION KEY: its effective value, from the printed settings.
+setting() {
+    awk -v section="[$1]" -v key="$2" '
+        /^\[/ { inside = ($0 == section) }
+        inside && $1 == key && $2 == "=" { sub(/^[^=]*= ?/, ""); print; exit }' "$RUN_DIR/settings.ini"
+}
+
+port_is_taken() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
+
+# refuse_taken SECTION KEY HOST PORT
+refuse_taken() {
+    [ "$4" != 0 ] && port_is_taken "$3" "$4" || return 0
+    die "$3:$4 is taken: is Millrace running already? Stop what listens there, or set [$1] $2"
+}
+
+refuse_taken_ports() {
+    local key endpoint number
+    for key in control publications backends; do
+        endpoint=$(setting broker "$key")
+        case $endpoint in
+        tcp://*) endpoint=${endpoint#tcp://} && refuse_taken broker "$key" "${endpoint%:*}" "${endpoint##*:}" ;;
+        esac
+    done
+    refuse_taken broker admin_port "$(setting broker admin_address)" "$(setting broker admin_port)"
+    refuse_taken gateway listen_port "$(setting gateway listen_address)" "$(setting gateway listen_port)"
+    for ((number = 1; number <= GATEWAYS; number++)); do
+        refuse_taken gateway admin_port "$(setting gateway admin_address)" "$(gateway_admin_port "$number")"
+    done
+}
+
+# The gateways' own ports count up from the one that is set; 0 stays off.
+gateway_admin_port() {
+    local first
+    first=$(setting gateway admin_port)
+    say $((first == 0 ? 0 : first + $1 - 1))
+}
+
+# The demo page is for this machine alone.
+is_loopback() { case $1 in 127.* | ::1) ;; *) false ;; esac; }
+
+# --- the demo page ---
+
+# json TEXT: as a JSON string. Our texts are paths and names of one line.
+json() { printf '"%s"' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g')"; }
+
+# token TYPE SUBJECT
+token() {
+    "$BUILD_DIR/cli/millrace" token --key "$RUN_DIR/demo-key.json" --kid demo --site "$(setting node site)" \
+        --type "$1" --subject "$2" --expires "$TOKEN_SECONDS"
+}
+
+# The key lasts as long as the folder, so that a page that is open outlives a restart.
+prepare_key() {
+    [ -s "$RUN_DIR/demo-key.json" ] ||
+        "$BUILD_DIR/cli/millrace" keys new --alg HS256 --kid demo --out "$RUN_DIR/demo-key.json"
+}
+
+# The settings of the processes: those of the user, and with the page the demo's key for the default
+# site, unless that site has settings of its own.
+write_node_settings() {
+    local site
+    site=$(setting node site)
+    [ -z "$CONFIG" ] || say "include = $CONFIG"
+    [ "$HAS_PAGE" = yes ] || return 0
+    grep -qxF "[site \"$site\"]" "$RUN_DIR/settings.ini" && return 0
+    prepare_key || return 1
+    printf '[site "%s"]\nkeys = %s\n' "$site" "$(readlink -f "$RUN_DIR")/demo-key.json"
+    HAS_TOKENS=yes
+}
+
+# What the page has to know.
+write_page_config() {
+    local number names="" tokens="{}"
+    for ((number = 1; number <= GATEWAYS; number++)); do
+        names+=${names:+,}$(json "$(gateway_name "$number")")
+    done
+    if [ "$HAS_TOKENS" = yes ]; then
+        tokens=$(printf '{"visitor":"%s","member":"%s","admin":"%s"}' \
+            "$(token VISITOR guest-1)" "$(token MEMBER mia)" "$(token ADMIN ada)")
+    fi
+    printf '{"gateways":[%s],"tokens":%s,"endpoint":%s,"publish":%s,"flags":%s}\n' "$names" "$tokens" \
+        "$(json "$(setting broker backends)")" "$(json "$BUILD_DIR/cli/millrace publish")" \
+        "$(json "${CONFIG:+ --config $CONFIG}")"
+}
+
+# The files, and the script bundled with the client package.
+prepare_page() {
+    local page=$RUN_DIR/page
+    mkdir -p "$page"
+    install_node
+    install_npm sdk/js/client sdk/js/backend
+    cp demo/index.html demo/style.css demo/icon.svg "$page"
+    node_modules/.bin/esbuild demo/page.js --bundle --minify --format=esm --target=es2022 \
+        --log-level=warning --outfile="$page/page.js"
+    write_page_config >"$page/config.json"
+}
+
+# --- processes ---
+
+CHILDREN=()                          # broker, gateway-1 ... in the order of their start
+declare -A PID=()                    # empty: it is to be started again
+declare -A BORN=() DUE=() PAUSE=()   # ms
+declare -A ASKED=()                  # its end was asked for
+
+now_ms() { REPLY=$((${EPOCHREALTIME/[.,]/} / 1000)); }
+
+gateway_name() { say "$(setting gateway name)-$1"; }
+
+# The environment of a gateway, on top of its settings, one NAME=VALUE a line.
+gateway_environment() {
+    say "MILLRACE_GATEWAY_NAME=$(gateway_name "$1")"
+    say "MILLRACE_GATEWAY_ADMIN_PORT=$(gateway_admin_port "$1")"
+    [ "$GATEWAYS" = 1 ] || say "MILLRACE_GATEWAY_REUSE_PORT=yes"
+    [ "$HAS_PAGE" = yes ] || return 0
+    say "MILLRACE_GATEWAY_DEMO=yes"
+    say "MILLRACE_GATEWAY_DEMO_ROOT=$RUN_DIR/page"
+    say "MILLRACE_GATEWAY_DEMO_CONTROL=$RUN_DIR/control"
+}
+
+# start NAME: in the background, its log in $RUN_DIR/NAME.log
+start() {
+    local name=$1 program=broker/millrace-broker environment=()
+    if [ "$name" != broker ]; then
+        program=gateway/millrace-gateway
+        mapfile -t environment < <(gateway_environment "${name##*-}")
+    fi
+    env "${environment[@]}" "$BUILD_DIR/$program" --config "$RUN_DIR/node.ini" \
+        2>>"$RUN_DIR/$name.log" {CONTROL}>&- &
+    PID[$name]=$!
+    now_ms && BORN[$name]=$REPLY
+}
+
+is_alive() { [ -n "${PID[$1]}" ] && kill -0 "${PID[$1]}" 2>/dev/null; }
+
+any_alive() {
+    local name
+    for name in "${CHILDREN[@]}"; do is_alive "$name" && return 0; done
+    return 1
+}
+
+# signal_all SIGNAL [NAME]: to all, or to all but NAME
+signal_all() {
+    local name
+    for name in "${CHILDREN[@]}"; do
+        [ "$name" = "${2:-}" ] || ! is_alive "$name" || kill "-$1" "${PID[$name]}" 2>/dev/null || true
+    done
+}
+
+# wait_end MS: true when all have ended within this time
+wait_end() {
+    local tenths
+    for ((tenths = 0; tenths < $1 / 100; tenths++)); do
+        any_alive || return 0
+        sleep 0.1
+    done
+    ! any_alive
+}
+
+stop_all() {
+    trap '' INT TERM
+    signal_all TERM
+    wait_end "$DRAIN_MS" && return 0
+    signal_all TERM broker
+    wait_end "$END_MS" && return 0
+    say "some processes do not end; killing them"
+    signal_all KILL
+}
+
+last_words() { tail -n 1 "$RUN_DIR/$1.log"; }
+
+# wait_ready NAME ADDRESS PORT: its /readyz is green in time; a process that ends before ends all.
+wait_ready() {
+    local until
+    now_ms && until=$((REPLY + PATIENCE_MS))
+    while [ "$3" != 0 ]; do
+        curl -fsS -o /dev/null "http://$2:$3/readyz" 2>/dev/null && return 0
+        if ! is_alive "$1"; then
+            stop_all
+            die "the $1 ended: $(last_words "$1")"
+        fi
+        now_ms
+        if [ "$REPLY" -ge "$until" ]; then
+            stop_all
+            die "the $1 is not ready after $((PATIENCE_MS / 1000)) seconds: $(curl -sS "http://$2:$3/readyz" 2>&1)"
+        fi
+        sleep 0.1
+    done
+}
+
+start_all() {
+    local number name
+    for name in "${CHILDREN[@]}"; do
+        : >"$RUN_DIR/$name.log"
+        PAUSE[$name]=$RESTART_MS
+    done
+    start broker
+    wait_ready broker "$(setting broker admin_address)" "$(setting broker admin_port)"
+    for ((number = 1; number <= GATEWAYS; number++)); do start "${CHILDREN[number]}"; done
+    for ((number = 1; number <= GATEWAYS; number++)); do
+        wait_ready "${CHILDREN[number]}" "$(setting gateway admin_address)" "$(gateway_admin_port "$number")"
+    done
+}
+
+# --- the supervisor ---
+
+# ended NAME STATUS: says so, and when it comes back
+ended() {
+    local name=$1 how="status $2" pause
+    if [ "$2" -gt 128 ]; then
+        how="SIG$(kill -l "$2")"
+    elif [ "$2" != 0 ]; then
+        how+=": $(last_words "$name")"
+    fi
+    now_ms
+    [ $((REPLY - BORN[$name])) -lt "$PROVEN_MS" ] && [ -z "${ASKED[$name]:-}" ] || PAUSE[$name]=$RESTART_MS
+    pause=${PAUSE[$name]}
+    DUE[$name]=$((REPLY + pause)) PAUSE[$name]=$((pause * 2 > RESTART_MAX_MS ? RESTART_MAX_MS : pause * 2))
+    PID[$name]="" ASKED[$name]=""
+    say "$name ended ($how); starting it again in $((pause / 1000)) s"
+}
+
+look_after() {
+    local name=$1 status=0
+    if [ -z "${PID[$name]}" ]; then
+        now_ms
+        [ "$REPLY" -lt "${DUE[$name]}" ] || start "$name"
+    elif ! is_alive "$name"; then
+        wait "${PID[$name]}" || status=$?
+        ended "$name" "$status"
+    fi
+}
+
+# obey LINE: what the demo page asks for, by a gateway. Only "kill" and one of our gateways.
+obey() {
+    local name
+    for name in "${CHILDREN[@]:1}"; do
+        if [ "$1" != "kill $name" ] || ! is_alive "$name"; then continue; fi
+        say "killing $name, as the demo page asks"
+        ASKED[$name]=yes
+        kill -KILL "${PID[$name]}" 2>/dev/null || true
+        return 0
+    done
+}
+
+# Until a signal. bash's own words on processes that were killed are left out.
+supervise() {
+    local name line
+    while :; do
+        line=""
+        if read -r -t 0.2 line <&"$CONTROL"; then obey "$line"; fi
+        for name in "${CHILDREN[@]}"; do look_after "$name"; done
+    done 2>/dev/null
+}
+
+# The FIFO is open for reading and writing here, so that it has a reader and never an end.
+open_control() {
+    rm -f "$RUN_DIR/control"
+    mkfifo -m 600 "$RUN_DIR/control"
+    exec {CONTROL}<>"$RUN_DIR/control"
+}
+
+# --- the command ---
+
+greet() {
+    local address url endpoint flags="${CONFIG:+ --config $CONFIG}"
+    address=$(setting gateway listen_address) endpoint=$(setting broker backends)
+    case $address in *:*) address="[$address]" ;; esac
+    address+=:$(setting gateway listen_port)
+    url="ws://$address/connection/websocket"
+    say ""
+    say "Millrace runs: a broker and $GATEWAYS gateway(s). Clients connect to"
+    say ""
+    say "    $url"
+    [ "$HAS_PAGE" != yes ] || printf '\nSee it work, on the demo page:\n\n    http://%s/\n' "$address"
+    cat <<TEXT
+
+To see a message arrive, paste into a second terminal:
+
+    $BUILD_DIR/cli/millrace subscribe chat$flags
+
+and into a third one:
+
+    $BUILD_DIR/cli/millrace publish chat '{"text":"hello"}'$flags
+
+or, as a backend does it, in Python:
+
+/usr/bin/python3 - <<'PYTHON'
+import zmq, msgpack
+broker = zmq.Context().socket(zmq.REQ)
+broker.connect("$endpoint")
+broker.send(msgpack.packb({"op": "publish", "id": 1, "channel": "chat", "payload": {"text": "hello from Python"}}))
+print(msgpack.unpackb(broker.recv()))
+PYTHON
+
+Logs: $RUN_DIR/*.log. Ctrl-C stops all processes.
+TEXT
+}
+
+read_run_arguments() {
+    CONFIG="" GATEWAYS=1
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --config | --gateways) [ $# -ge 2 ] || die "$1 needs a value" ;;
+        esac
+        case $1 in
+        --config) CONFIG=$2 && shift 2 ;;
+        --config=*) CONFIG=${1#*=} && shift ;;
+        --gateways) GATEWAYS=$2 && shift 2 ;;
+        --gateways=*) GATEWAYS=${1#*=} && shift ;;
+        *) die "run: '$1' is no option of it; there are --config FILE and --gateways N" ;;
+        esac
+    done
+    [[ $GATEWAYS =~ ^[1-9][0-9]?$ ]] || die "--gateways: '$GATEWAYS' is no number from 1 to 99"
+    case $CONFIG in "" | /*) ;; *) CONFIG=$FROM/$CONFIG ;; esac
+}
+
+run() {
+    local number
+    read_run_arguments "$@"
+    build cli/millrace broker/millrace-broker gateway/millrace-gateway
+    mkdir -p "$RUN_DIR"
+    RUN_DIR=$(readlink -f "$RUN_DIR")
+    "$BUILD_DIR/cli/millrace" check-config ${CONFIG:+"$CONFIG"} >"$RUN_DIR/settings.ini" || exit $?
+    refuse_taken_ports
+    [ "$GATEWAYS" = 1 ] || [ "$(setting gateway listen_port)" != 0 ] ||
+        die "several gateways need one port to share: set [gateway] listen_port"
+    HAS_TOKENS=no HAS_PAGE=no
+    if is_loopback "$(setting gateway listen_address)"; then HAS_PAGE=yes; fi
+    write_node_settings >"$RUN_DIR/node.ini"
+    if [ "$HAS_PAGE" = yes ]; then prepare_page; fi
+    open_control
+    CHILDREN=(broker)
+    for ((number = 1; number <= GATEWAYS; number++)); do CHILDREN+=("$(gateway_name "$number")"); done
+    step "starting the broker and $GATEWAYS gateway(s)"
+    trap 'say ""; say "stopping"; stop_all; exit 0' INT TERM
+    start_all
+    greet
+    supervise
+}
