@@ -73,13 +73,13 @@ function onConnection({ state, data, reason }) {
   $('flow').classList.toggle('cut', state !== 'connected');
   if (state === 'connected') onConnected();
   else if (state === 'connecting' && reason) lostAt ??= performance.now();
-  for (const item of $('gateways').children) item.classList.toggle('mine', item.textContent === gateway);
+  for (const item of $('gateways').children) item.classList.toggle('mine', item.dataset.name === gateway);
   $('kill').disabled = !gateway;
   $('kill').textContent = gateway ? `Kill ${gateway}` : 'Kill my gateway';
 }
 
 function onConnected() {
-  for (const item of $('gateways').children) if (item.textContent === gateway) item.classList.remove('killed');
+  if (gatewayItem(gateway)) markKilled(gatewayItem(gateway), false);
   if (lostAt === undefined) return;
   const seconds = ((performance.now() - lostAt) / 1000).toFixed(1);
   lostAt = undefined;
@@ -92,17 +92,21 @@ async function killGateway() {
   const answer = await fetch(`demo/kill/${encodeURIComponent(name)}`, { method: 'POST' }).catch((error) => ({ text: () => error.message }));
   if (answer.status === 202) {
     $('told').textContent = `${clock()}: ${name} is killed. It is started again in a second.`;
-    for (const item of $('gateways').children) if (item.textContent === name) markKilled(item);
+    markKilled(gatewayItem(name));
     return;
   }
   $('told').textContent = `not killed: ${await answer.text()}`;
   $('kill').disabled = false;
 }
 
-function markKilled(item) {
-  item.classList.add('killed');
-  setTimeout(() => item.classList.remove('killed'), 4000);
+// The page cannot ask a gateway that serves others how it is: the supervisor needs about so long.
+function markKilled(item, killed = true) {
+  item.classList.toggle('killed', killed);
+  item.textContent = killed ? `${item.dataset.name} killed` : item.dataset.name;
+  if (killed) setTimeout(() => markKilled(item, false), 4000);
 }
+
+const gatewayItem = (name) => [...$('gateways').children].find((item) => item.dataset.name === name);
 
 // The diagram shows a message on its way; one at a time is enough.
 function beat() {
@@ -162,9 +166,9 @@ function showSync(stream, kind, text) {
 function onSubscribed(stream, isSynced) {
   const { restored } = stream;
   stream.restored = 0;
-  if (isSynced) showSync(stream, 'true', `isSynced true: nothing is missing, ${restored} restored`);
+  if (isSynced) showSync(stream, 'true', `isSynced true: ${restored} restored, nothing is missing`);
   else if (stream.subscribedBefore) showSync(stream, 'lost', 'isSynced false: something may be missing, load your state');
-  else showSync(stream, 'first', 'isSynced false: the first time, load your state');
+  else showSync(stream, 'first', 'isSynced false: the first time');
   stream.subscribedBefore = true;
 }
 
@@ -179,12 +183,12 @@ function onMessage(stream, { payload, publisher }, { offset, restored }) {
   const row = element('li', {},
     element('span', { className: 'at', textContent: `#${offset}` }),
     element('span', { className: 'text', textContent: text }),
-    element('span', { className: 'from', textContent: publisher ? publisher.id : '' }));
+    element('span', { className: 'from' }, element('span', { textContent: publisher ? publisher.id : '' })));
   row.title = `came at ${clock()}`;
   if (restored) {
     stream.restored++;
     row.className = 'restored';
-    row.append(element('span', { className: 'tag', textContent: 'restored' }));
+    row.lastChild.append(element('span', { className: 'tag', textContent: 'restored' }));
   }
   messages.querySelector('.nothing')?.remove();
   messages.append(row);
@@ -272,7 +276,11 @@ async function start() {
   const answer = await fetch('config.json');
   if (!answer.ok) throw new Error(`config.json: ${answer.status}`);
   config = await answer.json();
-  for (const name of config.gateways) $('gateways').append(element('li', { textContent: name }));
+  for (const name of config.gateways) {
+    const item = element('li', { textContent: name });
+    item.dataset.name = name;
+    $('gateways').append(item);
+  }
   who = Object.keys(config.tokens)[0] ?? 'visitor';
   showIdentities();
   become(who);

@@ -82,13 +82,15 @@ write_node_settings() {
     [ "$HAS_PAGE" = yes ] || return 0
     grep -qxF "[site \"$site\"]" "$RUN_DIR/settings.ini" && return 0
     prepare_key || return 1
-    printf '[site "%s"]\nkeys = %s\n' "$site" "$(readlink -f "$RUN_DIR")/demo-key.json"
+    printf '[site "%s"]\nkeys = demo-key.json\n' "$site"
     HAS_TOKENS=yes
 }
 
 # What the page has to know.
 write_page_config() {
-    local number names="" tokens="{}"
+    local number names="" tokens="{}" endpoint flags=""
+    endpoint=$(setting broker backends)
+    [ "$endpoint" = tcp://127.0.0.1:7402 ] || flags=" --endpoint $endpoint" # the command's default
     for ((number = 1; number <= GATEWAYS; number++)); do
         names+=${names:+,}$(json "$(gateway_name "$number")")
     done
@@ -97,8 +99,7 @@ write_page_config() {
             "$(token VISITOR guest-1)" "$(token MEMBER mia)" "$(token ADMIN ada)")
     fi
     printf '{"gateways":[%s],"tokens":%s,"endpoint":%s,"publish":%s,"flags":%s}\n' "$names" "$tokens" \
-        "$(json "$(setting broker backends)")" "$(json "$BUILD_DIR/cli/millrace publish")" \
-        "$(json "${CONFIG:+ --config $CONFIG}")"
+        "$(json "$endpoint")" "$(json "$BUILD_DIR/cli/millrace publish")" "$(json "$flags")"
 }
 
 # The files, and the script bundled with the client package.
@@ -260,12 +261,18 @@ obey() {
     done
 }
 
-# Until a signal. bash's own words on processes that were killed are left out.
+# Until a signal. bash's own words on processes that were killed are left out. The time of a read may
+# be over in the middle of a line: the rest comes with the next one.
 supervise() {
-    local name line
+    local name line part=""
     while :; do
         line=""
-        if read -r -t 0.2 line <&"$CONTROL"; then obey "$line"; fi
+        if read -r -t 0.2 line <&"$CONTROL"; then
+            obey "$part$line"
+            part=""
+        else
+            part+=$line
+        fi
         for name in "${CHILDREN[@]}"; do look_after "$name"; done
     done 2>/dev/null
 }
@@ -279,6 +286,10 @@ open_control() {
 
 # --- the command ---
 
+what_runs() {
+    if [ "$GATEWAYS" = 1 ]; then say "a broker and a gateway"; else say "a broker and $GATEWAYS gateways"; fi
+}
+
 greet() {
     local address url endpoint flags="${CONFIG:+ --config $CONFIG}"
     address=$(setting gateway listen_address) endpoint=$(setting broker backends)
@@ -286,7 +297,7 @@ greet() {
     address+=:$(setting gateway listen_port)
     url="ws://$address/connection/websocket"
     say ""
-    say "Millrace runs: a broker and $GATEWAYS gateway(s). Clients connect to"
+    say "Millrace runs: $(what_runs). Clients connect to"
     say ""
     say "    $url"
     [ "$HAS_PAGE" != yes ] || printf '\nSee it work, on the demo page:\n\n    http://%s/\n' "$address"
@@ -337,7 +348,6 @@ run() {
     read_run_arguments "$@"
     build cli/millrace broker/millrace-broker gateway/millrace-gateway
     mkdir -p "$RUN_DIR"
-    RUN_DIR=$(readlink -f "$RUN_DIR")
     "$BUILD_DIR/cli/millrace" check-config ${CONFIG:+"$CONFIG"} >"$RUN_DIR/settings.ini" || exit $?
     refuse_taken_ports
     [ "$GATEWAYS" = 1 ] || [ "$(setting gateway listen_port)" != 0 ] ||
@@ -349,7 +359,7 @@ run() {
     open_control
     CHILDREN=(broker)
     for ((number = 1; number <= GATEWAYS; number++)); do CHILDREN+=("$(gateway_name "$number")"); done
-    step "starting the broker and $GATEWAYS gateway(s)"
+    step "starting $(what_runs)"
     trap 'say ""; say "stopping"; stop_all; exit 0' INT TERM
     start_all
     greet

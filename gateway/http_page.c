@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libwebsockets.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -122,28 +123,36 @@ static int serve(http_page_t *self, struct lws *wsi, enum http_method method, st
 
 /* --- the supervisor --- */
 
-/* One line in one piece, or nothing; never waits. False when nobody reads there. */
-static bool tell_supervisor(const http_page_t *self, struct span gateway)
+/* The supervisor's FIFO, when somebody reads it and it has room for a line; otherwise -1. Nothing
+ * here waits. */
+static int open_control(const http_page_t *self)
+{
+    int fd = open(self->control, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    struct stat about;
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    if (fd >= 0 && fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode) && poll(&room, 1, 0) == 1 &&
+        room.revents == POLLOUT)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* The answer first: this may be the gateway that is killed. */
+static int kill_gateway(http_page_t *self, struct lws *wsi, struct span gateway)
 {
     char line[sizeof "kill \n" + HTTP_REQUEST_NAME_MAX];
     int size = snprintf(line, sizeof line, "kill %.*s\n", SPAN_ARG(gateway));
-    int fd = open(self->control, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    int fd = open_control(self);
     if (fd < 0)
-        return false;
-    struct stat about;
-    bool is_told =
-        fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode) && write(fd, line, (size_t)size) == size;
-    close(fd);
-    return is_told;
-}
-
-static int kill_gateway(http_page_t *self, struct lws *wsi, struct span gateway)
-{
-    if (!tell_supervisor(self, gateway))
         return refuse(self, wsi, HTTP_REFUSED_SUPERVISOR);
     self->metrics->demo_kills_total++;
     log_info("demo_kill", LOG_SPAN("gateway", gateway));
-    return answer(wsi, "202 Accepted", "", "the supervisor was asked");
+    int result = answer(wsi, "202 Accepted", "", "the supervisor was asked");
+    if (write(fd, line, (size_t)size) != size)
+        log_warn("demo_kill_lost", LOG_TEXT("error", strerror(errno)));
+    close(fd);
+    return result;
 }
 
 /* --- requests --- */

@@ -1,0 +1,116 @@
+// `./dev run`: it keeps its processes alive, obeys the demo page's button and nothing else, says what
+// is in its way, and leaves nothing behind.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createServer } from 'node:net';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before } from 'node:test';
+import { Backend } from './backend.mjs';
+import { Client } from './client.mjs';
+import { DevRun } from './dev_run.mjs';
+import { atEnd, httpGet, scenario, temporaryDirectory, within } from './harness.mjs';
+
+let directory;
+before(async () => {
+  directory = await temporaryDirectory();
+});
+after(() => rm(directory, { recursive: true, force: true }));
+
+const fresh = (name) => ({ RUN_DIR: join(directory, name) });
+
+// Starts it, and waits for the end that must come by itself.
+async function fails(name, args, env) {
+  const node = await DevRun.launch(args, { ...fresh(name), ...env });
+  atEnd(() => node.child.signal('SIGKILL'));
+  const { code } = await within(60000, `the end of ./dev run ${args.join(' ')}`, node.child.exited);
+  assert.notEqual(code, 0);
+  return node.child.stderr.join('\n');
+}
+
+scenario('two gateways on one port: what ends is started again, what is asked is killed', null, { timeout: 180000 }, async () => {
+  const node = await DevRun.start(['--gateways', '2'], fresh('two'));
+  atEnd(() => node.stop());
+  const first = node.processes;
+  assert.deepEqual(Object.keys(first).sort(), ['broker', 'gateway-1', 'gateway-2']);
+  await Promise.all(['broker', 'gateway-1', 'gateway-2'].map((name) => node.ready(name)));
+  await node.line(node.page);
+
+  // By a signal.
+  process.kill(first['gateway-2'], 'SIGKILL');
+  await node.line('gateway-2 ended (SIGKILL); starting it again in 1 s');
+  await node.ready('gateway-2');
+  assert.notEqual(node.pid('gateway-2'), first['gateway-2']);
+  process.kill(first.broker, 'SIGTERM');
+  await node.line('broker ended');
+  await node.ready('broker');
+  assert.notEqual(node.pid('broker'), first.broker);
+
+  // By the page: its own gateways only.
+  for (const name of ['broker', 'gateway-3', `${first['gateway-1']}`, 'gateway-1']) {
+    assert.equal((await httpGet(`${node.page}demo/kill/${name}`, { method: 'POST' })).status, 202);
+  }
+  await node.line('killing gateway-1, as the demo page asks');
+  await node.line('gateway-1 ended (SIGKILL); starting it again in 1 s');
+  await node.ready('gateway-1');
+  assert.deepEqual(node.child.stdout.filter((line) => /^(broker|gateway-\d) ended/.test(line)).map((line) => line.split(' ')[0]),
+    ['gateway-2', 'broker', 'gateway-1']);
+
+  // All of it still works, with the tokens that it has made, and nobody else can read the key.
+  const { tokens, gateways } = JSON.parse((await httpGet(`${node.page}config.json`)).text);
+  assert.deepEqual(gateways, ['gateway-1', 'gateway-2']);
+  assert.deepEqual(Object.keys(tokens), ['visitor', 'member', 'admin']);
+  const backend = Backend.open({ endpoint: node.endpoint });
+  for (const token of Object.values(tokens)) {
+    const client = await Client.open({ clientPort: node.ports.client }, { connect: false });
+    const reply = await client.command('connect', { token });
+    assert.ok(gateways.includes(reply.connect?.data?.gateway), JSON.stringify(reply));
+    await client.subscribe('chat');
+    await backend.publish('chat', { text: 'hello' });
+    assert.deepEqual((await client.publication('chat')).data, { text: 'hello' });
+  }
+  const about = execFileSync('stat', ['-c', '%a', join(directory, 'two/demo-key.json'), join(directory, 'two/control')]);
+  assert.equal(`${about}`, '600\n600\n');
+  assert.equal((await httpGet(`${node.page}demo-key.json`)).status, 404);
+
+  // With clients connected it is over within seconds.
+  const began = performance.now();
+  const { code } = await node.stop();
+  assert.equal(code, 0);
+  assert.ok(performance.now() - began < 12000);
+});
+
+scenario('a port that is taken is named', null, async () => {
+  const server = createServer();
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  atEnd(() => server.close());
+  const { port } = server.address();
+  const said = await fails('taken', [], { MILLRACE_GATEWAY_LISTEN_PORT: `${port}` });
+  assert.match(said, new RegExp(`127\\.0\\.0\\.1:${port} is taken.*set \\[gateway\\] listen_port`));
+  assert.match(await fails('taken', ['--gateways', '3'], { MILLRACE_GATEWAY_ADMIN_PORT: `${port - 2}` }),
+    new RegExp(`127\\.0\\.0\\.1:${port} is taken.*set \\[gateway\\] admin_port`));
+});
+
+scenario('a process that cannot start ends the run, with its last word', null, async () => {
+  const said = await fails('cannot', [], { MILLRACE_GATEWAY_LISTEN_ADDRESS: '127.0.0.1', MILLRACE_GATEWAY_ADMIN_ADDRESS: '192.0.2.1' });
+  assert.match(said, /the gateway-1 ended: \{.*"setting":"\[gateway\] admin_address, admin_port"/);
+});
+
+scenario('wrong arguments and settings', null, async () => {
+  for (const count of ['0', '100', 'two', '-1', '']) assert.match(await fails('wrong', ['--gateways', count]), /--gateways: .* from 1 to 99/);
+  assert.match(await fails('wrong', ['--gateways']), /--gateways needs a value/);
+  assert.match(await fails('wrong', ['--fast']), /'--fast' is no option of it/);
+  assert.match(await fails('wrong', [], { MILLRACE_GATEWAY_SUBSCRIPTIONS: 'x' }), /MILLRACE_GATEWAY_SUBSCRIPTIONS/);
+  assert.match(await fails('wrong', ['--gateways', '2'], { MILLRACE_GATEWAY_LISTEN_PORT: '0' }), /set \[gateway\] listen_port/);
+});
+
+scenario('a file of settings is obeyed; beyond loopback there is no demo', null, { timeout: 120000 }, async () => {
+  const file = join(directory, 'own.ini');
+  await writeFile(file, '[gateway]\nname = edge\nlisten_address = 0.0.0.0\nanonymous = yes\n');
+  const node = await DevRun.start(['--config', file], fresh('own'));
+  atEnd(() => node.stop());
+  assert.deepEqual(Object.keys(node.processes).sort(), ['broker', 'edge-1']);
+  assert.equal((await httpGet(node.page)).status, 404);
+  assert.ok(!node.child.stdout.some((line) => line.includes('demo page')));
+  assert.equal(await readFile(join(directory, 'own/demo-key.json')).catch(() => 'none'), 'none');
+});
