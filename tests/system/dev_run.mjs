@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildDir, Child, freePort, httpGet, root, until } from './harness.mjs';
+import { buildDir, Child, freePort, httpGet, root, until, within } from './harness.mjs';
 
 // MILLRACE_ variables for a node of its own with this many gateways; `ports` are the numbers.
 export async function freeNode(gateways) {
@@ -99,11 +99,17 @@ export class DevRun {
     });
   }
 
-  // As Ctrl-C does it; returns how it ended. Nothing that it started is left.
-  async stop(signal = 'SIGINT', ms = 15000) {
+  // Returns how it ended. Nothing that it started is left; what is left is killed, and that fails.
+  // (SIGINT is what Ctrl-C sends, but a shell that was started in the background never gets it.)
+  async stop(signal = 'SIGTERM', ms = 20000) {
     const before = Object.entries(this.child.end ? {} : this.processes);
-    const end = await this.child.stop(signal, ms);
-    assert.deepEqual(before.filter(([name, pid]) => nameOf(pid) === name), [], 'processes that are left');
+    this.child.signal(signal);
+    const end = await within(ms, 'the end of ./dev run', this.child.exited).catch((error) => ({ error }));
+    const left = before.filter(([name, pid]) => nameOf(pid) === name);
+    this.child.signal('SIGKILL');
+    for (const [, pid] of left) process.kill(pid, 'SIGKILL');
+    if (end.error) throw end.error;
+    assert.deepEqual(left, [], 'processes that are left');
     return end;
   }
 }

@@ -3,13 +3,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { appendFile, mkdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
-import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
-import { createInterface } from 'node:readline';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, httpGet, scenarioWith, sharedCluster, skipLarge, temporaryDirectory, until, within } from './harness.mjs';
+import { atEnd, Child, httpGet, scenarioWith, sharedCluster, skipLarge, temporaryDirectory, until, within } from './harness.mjs';
 import { answerTo, tcp } from './websocket.mjs';
 
 const directory = await temporaryDirectory();
@@ -165,12 +163,10 @@ served('a kill without a supervisor', async () => {
 });
 
 served('a kill is one line to the supervisor', async () => {
-  const lines = [];
-  const stream = createReadStream(control, { flags: 'r+' }); // like the supervisor: never at its end
-  atEnd(() => stream.destroy());
-  const reader = createInterface({ input: stream });
-  const told = new Promise((done) => reader.on('line', (line) => lines.push(line) === 3 && done()));
-  await within(5000, 'the FIFO', new Promise((done) => stream.once('open', done)));
+  // Like the supervisor: open for both directions, so that it is never at its end.
+  const supervisor = new Child('supervisor', 'bash', ['-c', 'exec <>"$0"; echo open; exec cat', control]);
+  atEnd(() => supervisor.stop());
+  await supervisor.line('stdout', (line) => line === 'open');
   const own = `http://127.0.0.1:${cluster.clientPort}`;
   assert.equal(await kill('gateway-7'), 202);
   for (const Origin of ['https://evil.example', 'null', `${own}0`]) assert.equal(await kill('a', { headers: { Origin } }), 403, Origin);
@@ -180,8 +176,8 @@ served('a kill is one line to the supervisor', async () => {
   assert.ok([400, 403].includes(newline), `${newline}`);
   assert.equal(await kill('with-a-body', { headers: { 'Content-Length': 4, Origin: own }, body: 'abcd' }), 202);
   assert.equal(await kill('x'.repeat(64), { headers: { Origin: own } }), 202);
-  await within(5000, 'three lines', told);
-  assert.deepEqual(lines, ['kill gateway-7', 'kill with-a-body', `kill ${'x'.repeat(64)}`]);
+  await supervisor.line('stdout', (line) => line === `kill ${'x'.repeat(64)}`);
+  assert.deepEqual(supervisor.stdout, ['open', 'kill gateway-7', 'kill with-a-body', `kill ${'x'.repeat(64)}`]);
   assert.equal(await cluster.metric('demo_kills_total'), 3);
 });
 
