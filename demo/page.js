@@ -212,26 +212,23 @@ function onJoin(event) {
 
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+// What JSON.stringify makes of names and texts is the same in Python and in JavaScript.
 function linesFor({ name, resourceId }) {
-  const { endpoint, publish, flags } = config;
-  const address = { channel: name, ...(resourceId && { resource: resourceId }) };
-  const python = JSON.stringify(address).slice(1, -1);
-  const request = (text) => JSON.stringify({ op: 'publish', id: 1, ...address, payload: { text } });
+  const { publish, flags } = config;
+  const endpoint = JSON.stringify(config.endpoint);
+  const channel = JSON.stringify({ name, ...(resourceId && { resourceId }) });
   return {
     'Command line': `${publish} ${shell(addressOf({ name, resourceId }))} '{"text":"hello"}'${flags}`,
-    Python: `/usr/bin/python3 - <<'PYTHON'
-import zmq, msgpack
-broker = zmq.Context().socket(zmq.REQ)
-broker.connect(${JSON.stringify(endpoint)})
-broker.send(msgpack.packb({"op": "publish", "id": 1, ${python}, "payload": {"text": "hello from Python"}}))
-print(msgpack.unpackb(broker.recv()))
+    Python: `PYTHONPATH=sdk/python /usr/bin/python3 - <<'PYTHON'
+from millrace import Backend
+with Backend(${endpoint}) as backend:
+    print(backend.publish(${channel}, {"text": "hello from Python"}))
 PYTHON`,
     Node: `node --input-type=module - <<'NODE'
-import { Request } from 'zeromq'; import { encode, decode } from '@msgpack/msgpack';
-const broker = new Request();
-broker.connect(${JSON.stringify(endpoint)});
-await broker.send(encode(${request('hello from Node')}));
-console.log(decode((await broker.receive())[0]));
+import { connect } from '@millrace/backend';
+const backend = connect({ endpoint: ${endpoint} });
+console.log(await backend.publish(${channel}, { text: 'hello from Node' }));
+await backend.close();
 NODE`,
   };
 }
