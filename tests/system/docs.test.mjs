@@ -85,7 +85,7 @@ async function runBlock(block, { env, adapt, folder = root }, last) {
   const text = block.language === 'html' ? await pageScript(block.text) : block.text;
   const child = new Child(block.text.split('\n')[0], program, [...options, adapt(text)], { env, cwd, input: '' });
   if (stays) {
-    atEnd(() => child.stop('SIGINT'));
+    atEnd(() => child.stop('SIGTERM'));
     await prints(child, expected, 40000);
     if (later) last.push(() => prints(child, later, 10000));
     return;
