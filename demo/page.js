@@ -139,7 +139,7 @@ function leave(address) {
 function streamView({ name, resourceId }, onLeave) {
   const messages = element('ol', { className: 'messages', tabIndex: 0 }, element('li', { className: 'nothing', textContent: 'Nothing has come yet.' }));
   messages.setAttribute('role', 'log');
-  const sync = element('p', { className: 'sync', textContent: 'subscribing …' });
+  const sync = element('p', { className: 'sync' });
   const title = element('h3', {}, resourceId ? element('small', { textContent: `${name} : ` }) : '', resourceId || name);
   const button = element('button', { type: 'button', className: 'quiet', textContent: 'Leave', onclick: onLeave });
   button.setAttribute('aria-label', `Leave ${addressOf({ name, resourceId })}`);
@@ -149,18 +149,19 @@ function streamView({ name, resourceId }, onLeave) {
   return { root, messages, sync };
 }
 
+function showSync(stream, kind, text) {
+  stream.view.sync.dataset.synced = kind;
+  stream.view.sync.textContent = text;
+}
+
 function subscribe(stream) {
   stream.restored = 0;
   stream.subscribedBefore = false;
+  showSync(stream, 'not', 'subscribing …');
   stream.id = client.subscribe(stream.channel, (message, _, details) => onMessage(stream, message, details), {
     onSubscribed: (_, isSynced) => onSubscribed(stream, isSynced),
     onSubscriptionError: (error) => onSubscriptionError(stream, error),
   });
-}
-
-function showSync(stream, kind, text) {
-  stream.view.sync.dataset.synced = kind;
-  stream.view.sync.textContent = text;
 }
 
 function onSubscribed(stream, isSynced) {

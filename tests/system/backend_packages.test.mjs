@@ -234,7 +234,7 @@ with Backend(os.environ["MILLRACE_BACKENDS"]) as backend:
     threads = [threading.Thread(target=lambda: [backend.publish("threads", {}) for _ in range(50)]) for _ in range(8)]
     for thread in threads: thread.start()
     for thread in threads: thread.join()
-    print(backend.publish("threads", {}).offset)
+    print(backend.publish("threads", {}).offset, flush=True)  # before the fork: it would be written twice
     publish("fork", {})
     child = os.fork()
     if child == 0:
