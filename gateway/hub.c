@@ -52,6 +52,7 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     TAILQ_INIT(&self->fencing);
     TAILQ_INIT(&self->lingering);
     TAILQ_INIT(&self->repairs);
+    TAILQ_INIT(&self->repairs_asked);
     TAILQ_INIT(&self->audits);
     TAILQ_INIT(&self->doubts);
     STAILQ_INIT(&self->outgoing);
