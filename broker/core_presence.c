@@ -23,11 +23,12 @@ struct askers {
 
 /* One address and kind of question. */
 struct round {
-    TAILQ_ENTRY(round) link; /* in `running` or `waiting` */
+    TAILQ_ENTRY(round) link; /* in `running`, `resting` or `waiting` */
     uint64_t number;         /* while it runs, else 0 */
-    struct askers asked;     /* get what the running round brings */
-    struct askers next;      /* came after it began */
-    party_t **expected;      /* gateways that have not answered yet */
+    int64_t rests_until_ms;
+    struct askers asked; /* get what the running round brings, or the one to come */
+    struct askers next;  /* came after it began */
+    party_t **expected;  /* gateways that have not answered yet */
     size_t expected_count;
     struct tally tally;
     uint16_t key_size;
@@ -37,7 +38,7 @@ struct round {
 struct presence {
     struct presence_settings settings;
     map_t *by_key, *by_number;
-    TAILQ_HEAD(rounds, round) running, waiting;
+    TAILQ_HEAD(rounds, round) running, resting, waiting;
     size_t running_count, questions;
     party_t *gateways; /* those that said hello */
     size_t gateway_count;
@@ -71,6 +72,7 @@ presence_t *presence_new(const struct presence_settings *settings, int64_t now_m
     self->settings = *settings;
     self->now_ms = now_ms;
     TAILQ_INIT(&self->running);
+    TAILQ_INIT(&self->resting);
     TAILQ_INIT(&self->waiting);
     away_init(&self->away, settings->return_ms, now_ms);
     self->by_key = map_new(round_key);
@@ -107,6 +109,7 @@ void presence_destroy(presence_t **self_p)
     if (!self)
         return;
     destroy_all(self, &self->running);
+    destroy_all(self, &self->resting);
     destroy_all(self, &self->waiting);
     map_destroy(&self->by_key);
     map_destroy(&self->by_number);
@@ -171,7 +174,8 @@ static void answer(core_t *core, struct askers *askers, const struct bus_reply *
 
 /* --- rounds --- */
 
-/* Goes on with what gathered meanwhile, or ends. */
+/* Rests, also when nothing has gathered meanwhile: a client that asks again and again would
+ * otherwise keep the gateways counting. */
 static void leave_running(presence_t *self, struct round *round)
 {
     TAILQ_REMOVE(&self->running, round, link);
@@ -179,14 +183,24 @@ static void leave_running(presence_t *self, struct round *round)
     map_remove(self->by_number, round_number(round));
     round->number = 0;
     tally_free(&round->tally);
-    if (round->next.count == 0) {
-        round_destroy(self, round);
-        return;
-    }
     struct askers empty = round->asked;
     round->asked = round->next;
     round->next = empty;
-    TAILQ_INSERT_TAIL(&self->waiting, round, link);
+    round->rests_until_ms = self->now_ms + PRESENCE_REST_MS;
+    TAILQ_INSERT_TAIL(&self->resting, round, link);
+}
+
+/* Goes on with what gathered meanwhile, or ends. */
+static void end_rests(presence_t *self)
+{
+    struct round *round;
+    while ((round = TAILQ_FIRST(&self->resting)) && round->rests_until_ms <= self->now_ms) {
+        TAILQ_REMOVE(&self->resting, round, link);
+        if (round->asked.count > 0)
+            TAILQ_INSERT_TAIL(&self->waiting, round, link);
+        else
+            round_destroy(self, round);
+    }
 }
 
 static void finish(core_t *core, struct round *round, const struct bus_reply *reply)
@@ -270,6 +284,7 @@ void core_presence_start(core_t *core, int64_t now_ms)
     presence_t *self = core->presence;
     struct round *round;
     self->now_ms = now_ms;
+    end_rests(self);
     while (self->running_count < self->settings.rounds && (round = TAILQ_FIRST(&self->waiting))) {
         bool blind = away_any(&self->away, now_ms);
         if (blind || !prepare(self, round)) {
@@ -356,7 +371,7 @@ bool core_presence_question(core_t *core, party_t *gateway, const stream_header_
     struct askers *askers = round->number ? &round->next : &round->asked;
     core->metrics->presence_shared_total += askers->count > 0;
     if (!add_asker(askers, (struct asker){gateway, question->token}, now_ms + PRESENCE_LIMIT_MS)) {
-        if (!round->number && askers->count == 0)
+        if (!round->number && !round->rests_until_ms && askers->count == 0)
             drop_waiting(core, round, reply);
         return refuse(reply, STATUS_INTERNAL, "out of memory");
     }
@@ -455,14 +470,16 @@ void core_presence_left(core_t *core, party_t *gateway)
         away_lost(&self->away, gateway->incarnation, party_name(gateway), self->now_ms);
 
     struct bus_reply reply = refusal(STATUS_UNAVAILABLE, is_away);
-    struct round *next;
-    for (struct round *round = TAILQ_FIRST(&self->waiting); round; round = next) {
+    struct round *round, *next;
+    TAILQ_FOREACH (round, &self->resting, link)
+        forget_askers(self, &round->asked, gateway);
+    for (round = TAILQ_FIRST(&self->waiting); round; round = next) {
         next = TAILQ_NEXT(round, link);
         forget_askers(self, &round->asked, gateway);
         if (round->asked.count == 0)
             drop_waiting(core, round, &reply);
     }
-    for (struct round *round = TAILQ_FIRST(&self->running); round; round = next) {
+    for (round = TAILQ_FIRST(&self->running); round; round = next) {
         next = TAILQ_NEXT(round, link);
         forget_askers(self, &round->asked, gateway);
         forget_askers(self, &round->next, gateway);
@@ -488,6 +505,7 @@ void core_presence_tick(core_t *core, int64_t now_ms)
 {
     presence_t *self = core->presence;
     self->now_ms = now_ms;
+    end_rests(self);
     struct round *next;
     for (struct round *round = TAILQ_FIRST(&self->waiting); round; round = next) {
         next = TAILQ_NEXT(round, link);

@@ -14,8 +14,11 @@
  *
  * One round of asking answers all questions that came before it began. One that comes later needs
  * another round, because a client may have left since; questions gather for it until the running
- * round is over. So a herd that asks for one address costs two rounds.
+ * round is over, and PRESENCE_REST_MS more. So a herd that asks for one address costs two rounds,
+ * and clients that go on asking cost the gateways, which count all subscribers each time, no more
+ * than ten rounds a second.
  */
+#define PRESENCE_REST_MS  100 /* between two rounds of one address */
 #define PRESENCE_LIMIT_MS 900 /* from a question to its answer; looked at once in 100 ms */
 
 struct presence_settings {

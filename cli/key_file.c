@@ -95,6 +95,17 @@ static bool finish(int fd, const char *path, struct span text)
     return false;
 }
 
+/* Who could read the file that is replaced can read this one: a gateway of another user, mostly.
+ * Where it cannot be given to the same group it stays its owner's alone. */
+static void keep_readers(int fd, const char *path)
+{
+    struct stat before;
+    if (stat(path, &before) != 0)
+        return;
+    if (fchown(fd, before.st_uid, before.st_gid) == 0 || fchown(fd, (uid_t)-1, before.st_gid) == 0)
+        (void)fchmod(fd, before.st_mode & (S_IRWXU | S_IRWXG));
+}
+
 bool key_file_write(const char *path, struct span text, bool replace)
 {
     if (!replace) {
@@ -106,6 +117,8 @@ bool key_file_write(const char *path, struct span text, bool replace)
     buffer_put_byte(&other, '\0');
     char *name = (char *)other.data;
     int fd = other.failed ? -1 : mkostemp(name, O_CLOEXEC); /* mode 0600 */
+    if (fd >= 0)
+        keep_readers(fd, path);
     bool done = fd >= 0 && finish(fd, name, text);
     if (done && rename(name, path) != 0) {
         int error = errno;

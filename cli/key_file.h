@@ -5,7 +5,7 @@
 #include "common/key_set.h"
 #include "proto/buffer.h"
 
-/* key_file - key sets as text, and as files that only their owner can read. */
+/* key_file - key sets as text, and as files that others cannot read. */
 
 /* A new random key for this algorithm (RSA: 2048 bits). NULL when cryptography or memory fails. */
 cjose_jwk_t *key_file_random(const struct key_algorithm *algorithm);
@@ -18,6 +18,7 @@ void key_file_end(struct buffer *to);
 /* Wipes and frees. */
 void key_file_wipe(struct buffer *text);
 
-/* Writes a new file of mode 0600, or replaces one (`replace`) by another in one step. False, and
- * errno says why; a new file must not be there yet (EEXIST). */
+/* Writes a new file of mode 0600, or replaces one (`replace`) in one step by another that the same
+ * owner and group can read. False, and errno says why; a new file must not be there yet (EEXIST).
+ */
 bool key_file_write(const char *path, struct span text, bool replace);

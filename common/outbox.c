@@ -71,16 +71,17 @@ static void drop_first_chunk(outbox_t *self, outbox_pool_t *pool)
     pool->spare = chunk;
 }
 
-static void drop(outbox_t *self, payload_t *payload)
+static void drop(outbox_t *self, outbox_pool_t *pool, payload_t *payload)
 {
     self->bytes -= payload->size;
+    pool->bytes -= payload->size;
     payload_release(&payload);
 }
 
 void outbox_drop(outbox_t *self, outbox_pool_t *pool, size_t count)
 {
     if (self->front && count > 0) {
-        drop(self, self->front);
+        drop(self, pool, self->front);
         self->front = NULL;
         count--;
     }
@@ -88,7 +89,7 @@ void outbox_drop(outbox_t *self, outbox_pool_t *pool, size_t count)
         struct outbox_chunk *chunk = self->head;
         assert(chunk);
         for (; count > 0 && chunk->first < chunk->end; count--)
-            drop(self, chunk->items[chunk->first++]);
+            drop(self, pool, chunk->items[chunk->first++]);
         if (chunk->first == chunk->end)
             drop_first_chunk(self, pool);
     }

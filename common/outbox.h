@@ -28,6 +28,7 @@ struct outbox_chunk {
 typedef struct outbox_pool {
     struct outbox_chunk *spare;
     struct outbox_slab *slabs;
+    size_t bytes; /* in all its outboxes */
 } outbox_pool_t;
 
 /* NULL only when memory is exhausted. */
@@ -74,6 +75,7 @@ static inline bool outbox_put(outbox_t *self, outbox_pool_t *pool, payload_t *pa
     if (outbox_is_empty(self)) {
         self->front = payload_hold(payload);
         self->bytes = bytes;
+        pool->bytes += payload->size;
         return true;
     }
     struct outbox_chunk *tail = self->tail;
@@ -86,6 +88,7 @@ static inline bool outbox_put(outbox_t *self, outbox_pool_t *pool, payload_t *pa
     }
     tail->items[tail->end++] = payload_hold(payload);
     self->bytes = bytes;
+    pool->bytes += payload->size;
     return true;
 }
 

@@ -52,6 +52,7 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     TAILQ_INIT(&self->fencing);
     TAILQ_INIT(&self->lingering);
     TAILQ_INIT(&self->repairs);
+    TAILQ_INIT(&self->repairs_asked);
     TAILQ_INIT(&self->audits);
     TAILQ_INIT(&self->doubts);
     STAILQ_INIT(&self->outgoing);
@@ -486,10 +487,7 @@ const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms)
     metrics->addresses = map_count(self->interests);
     metrics->canary_age_ms = self->canary_at_ms ? (uint64_t)(now_ms - self->canary_at_ms) : 0;
     metrics->presence_waiting = questions_open_of(self->questions, QUESTION_PRESENCE);
-    metrics->bytes_queued = 0;
-    session_t *session;
-    TAILQ_FOREACH (session, &self->sessions, all)
-        metrics->bytes_queued += session->outbox.bytes;
+    metrics->bytes_queued = self->outboxes->bytes;
     return metrics;
 }
 

@@ -129,7 +129,7 @@ struct interest {
     LIST_HEAD(, group) groups;
     TAILQ_HEAD(, subscription) fenced;
     TAILQ_ENTRY(interest) fence_link;  /* in hub->fencing while FENCING */
-    TAILQ_ENTRY(interest) repair_link; /* in hub->repairs while is_queued */
+    TAILQ_ENTRY(interest) repair_link; /* in hub->repairs while is_queued, then repairs_asked */
     struct deadline linger;            /* set while nobody subscribes */
     TAILQ_ENTRY(interest) linger_link; /* in hub->lingering meanwhile */
     struct deadline repair_timer;      /* set while a range is asked for */
@@ -188,7 +188,7 @@ struct hub {
     deadlines_t *repair_timers;
     TAILQ_HEAD(fencing, interest)
     fencing; /* in the order of their fences, those without one last */
-    TAILQ_HEAD(, interest) repairs;
+    TAILQ_HEAD(, interest) repairs, repairs_asked; /* in the order in which they began to wait */
     uint32_t repairs_in_flight;
     deadlines_t *audit_timers;
     TAILQ_HEAD(, interest) audits;

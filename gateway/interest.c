@@ -15,14 +15,11 @@ struct span interest_address(const interest_t *interest)
 
 /* --- finding, making, ending --- */
 
-static void start_fencing(hub_t *self, interest_t *interest, bool first)
+static void start_fencing(hub_t *self, interest_t *interest)
 {
     interest->state = INTEREST_FENCING;
     interest->fence = 0;
-    if (first)
-        TAILQ_INSERT_HEAD(&self->fencing, interest, fence_link);
-    else
-        TAILQ_INSERT_TAIL(&self->fencing, interest, fence_link);
+    TAILQ_INSERT_TAIL(&self->fencing, interest, fence_link);
 }
 
 static interest_t *interest_new(hub_t *self, struct span key)
@@ -43,7 +40,7 @@ static interest_t *interest_new(hub_t *self, struct span key)
         free(interest);
         return NULL;
     }
-    start_fencing(self, interest, false);
+    start_fencing(self, interest);
     audit_begin(self, interest);
     return interest;
 }
@@ -54,6 +51,7 @@ static void close_question(hub_t *self, interest_t *interest)
         return;
     question_close(self->questions, &interest->question);
     deadline_clear(&interest->repair_timer);
+    TAILQ_REMOVE(&self->repairs_asked, interest, repair_link);
     self->repairs_in_flight--;
 }
 
@@ -305,6 +303,7 @@ void interests_ask_repairs(hub_t *self)
             return; /* no memory: the next answer or tick tries again */
         TAILQ_REMOVE(&self->repairs, interest, repair_link);
         interest->is_queued = false;
+        TAILQ_INSERT_TAIL(&self->repairs_asked, interest, repair_link);
         self->repairs_in_flight++;
         deadline_set(self->repair_timers, &interest->repair_timer,
                      self->now_ms + self->settings.reply_ms);
@@ -514,16 +513,34 @@ void interests_fence_passed(hub_t *self, uint64_t number)
         fence_passed(self, interest);
 }
 
+static void fence_again(hub_t *self, interest_t *interest)
+{
+    leave_queues(self, interest);
+    audit_drop(self, interest);
+    start_fencing(self, interest);
+}
+
 static void unsync(void *item, void *arg)
 {
     interest_t *interest = item;
-    hub_t *self = arg;
-    /* Those that had not got their turn when the last cause came go first: causes that come faster
-     * than all can be asked must not keep the same ones waiting for ever. */
-    bool waits = interest->state == INTEREST_FENCING || interest->is_queued;
-    leave_queues(self, interest);
-    audit_drop(self, interest);
-    start_fencing(self, interest, waits);
+    if (interest->state != INTEREST_FENCING)
+        fence_again(arg, interest);
+}
+
+/* Those that the last causes have not come round to stay first, in their order: causes that come
+ * faster than all can be asked must not keep the same ones waiting for ever. */
+static void unsync_waiting(hub_t *self)
+{
+    struct fencing fenced = TAILQ_HEAD_INITIALIZER(fenced);
+    interest_t *interest;
+    TAILQ_CONCAT(&fenced, &self->fencing, fence_link);
+    while ((interest = TAILQ_FIRST(&self->repairs_asked)))
+        fence_again(self, interest);
+    while ((interest = TAILQ_FIRST(&self->repairs)))
+        fence_again(self, interest);
+    TAILQ_FOREACH (interest, &fenced, fence_link)
+        interest->fence = 0;
+    TAILQ_CONCAT(&self->fencing, &fenced, fence_link);
 }
 
 /* What the fence lets pass is then asked for by ranges, not by positions: a range that misses
@@ -532,6 +549,7 @@ static void unsync(void *item, void *arg)
 void interests_unsync(hub_t *self)
 {
     self->metrics.resyncs_total++;
+    unsync_waiting(self);
     map_visit(self->interests, unsync, self);
     drop_fences(self, self->fence);
 }

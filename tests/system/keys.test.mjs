@@ -1,6 +1,6 @@
 // Keys and tokens of the command line, and what processes say about key files that are wrong.
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { Client } from './client.mjs';
@@ -81,7 +81,15 @@ scenario('a key file is for its owner alone, and never overwritten', null, async
   assert.deepEqual(both.keys.map((key) => [key.kid, key.k]), [['a', k], ['b', undefined]]);
   assert.equal(await mode(path), '600');
   await refused(64, /has 2 keys: --kid must say which one/, 'token', '--key', path);
-  await refused(64, /--kid 'c': .* has no such key/, 'token', '--key', path, '--kid', 'c');
+  // A gateway that reads it by its group still can, when a key is added; nobody else begins to.
+  const group = process.getuid() === 0 ? 12345 : process.getgid();
+  await chown(path, process.getuid(), group);
+  await chmod(path, 0o640);
+  await done('keys', 'new', '--alg', 'HS256', '--kid', 'c', '--add', path);
+  assert.equal(await mode(path), '640');
+  assert.equal((await stat(path)).gid, group);
+  await chmod(path, 0o600);
+  await refused(64, /--kid 'd': .* has no such key/, 'token', '--key', path, '--kid', 'd');
   await refused(70, /No such file|denied/, 'keys', 'new', '--alg', 'HS256', '--kid', 'a', '--out', at('none/x.keys'));
   assert.deepEqual((await readdir(directory)).filter((name) => name.startsWith('first')), ['first.keys'], 'nothing is left behind');
 });

@@ -49,6 +49,13 @@ static void turn(void)
     core_answer(world, SIZE_MAX, world_now);
 }
 
+/* A turn in which an address may be asked for again. */
+static void rested_turn(void)
+{
+    world_now += PRESENCE_REST_MS;
+    turn();
+}
+
 static void advance(int64_t ms)
 {
     world_now += ms;
@@ -274,7 +281,7 @@ START_TEST(a_later_question_gets_a_later_answer)
     part("g2", first, "b");
     expect_clients("g1", 1, "ab");
     expect_nothing();
-    turn();
+    rested_turn();
     uint64_t second = expect_round(BUS_PRESENCE, "room");
     ck_assert_uint_ne(second, first);
     part("g2", second, "b");
@@ -284,6 +291,56 @@ START_TEST(a_later_question_gets_a_later_answer)
     check_clients(&got->replies[0], 2, "b");
     expect_nothing();
     ck_assert_uint_eq(world_metrics.presence_rounds_total, 2);
+}
+END_TEST
+
+START_TEST(rounds_of_one_address_keep_their_distance)
+{
+    question("g1", 1, BUS_PRESENCE, "room");
+    turn();
+    uint64_t round = expect_round(BUS_PRESENCE, "room");
+    part("g1", round, "a");
+    part("g2", round, "b");
+    expect_clients("g1", 1, "ab");
+    /* At once again: it gathers with another one. Other addresses and kinds need not wait. */
+    question("g1", 2, BUS_PRESENCE, "room");
+    question("g2", 3, BUS_PRESENCE, "room");
+    turn();
+    expect_nothing();
+    question("g1", 4, BUS_PRESENCE_STATS, "room");
+    turn();
+    expect_round(BUS_PRESENCE_STATS, "room");
+    world_now += PRESENCE_REST_MS - 1;
+    turn();
+    expect_nothing();
+    world_now += 1;
+    turn();
+    round = expect_round(BUS_PRESENCE, "room");
+    part("g1", round, "");
+    part("g2", round, "b");
+    expect_clients("g1", 2, "b");
+    expect_clients("g2", 3, "b");
+    ck_assert_uint_eq(waiting(), 1);
+}
+END_TEST
+
+START_TEST(questions_of_a_lost_gateway_are_forgotten_at_rest)
+{
+    question("g1", 1, BUS_PRESENCE, "room");
+    turn();
+    uint64_t round = expect_round(BUS_PRESENCE, "room");
+    part("g1", round, "a");
+    part("g2", round, "b");
+    expect_clients("g1", 1, "ab");
+    question("g2", 2, BUS_PRESENCE, "room");
+    question("g2", 4, BUS_PRESENCE, "other");
+    turn();
+    struct span frame;
+    core_sent(world, take_unsent_frame("g2", &frame), CORE_GONE); /* the refusal of 4 */
+    expect_log(CORE_GATEWAY_LEFT, "g2");
+    ck_assert_uint_eq(waiting(), 0);
+    rested_turn();
+    expect_nothing();
 }
 END_TEST
 
@@ -305,7 +362,7 @@ START_TEST(a_gateway_that_is_late_makes_it_an_error)
     ck_assert_uint_eq(world_metrics.presence_strays_total, 1);
     /* The next one is a round of its own. */
     question("g1", 2, BUS_PRESENCE, "room");
-    turn();
+    rested_turn();
     uint64_t next = expect_round(BUS_PRESENCE, "room");
     part("g2", round, "x");
     part("g2", next, "b");
@@ -354,7 +411,7 @@ START_TEST(a_gateway_that_cannot_answer_makes_it_an_error)
     expect_refused("g1", 1, STATUS_INTERNAL, "could not answer");
 
     question("g1", 2, BUS_PRESENCE, "room");
-    turn();
+    rested_turn();
     uint64_t round = expect_round(BUS_PRESENCE, "room");
     struct buffer frame = {0};
     bus_put_presence_part(&frame, &(struct bus_presence_part){
@@ -476,7 +533,7 @@ START_TEST(a_gateway_that_returns_is_asked_again)
     hello("g2-again", "g2", 12);
     drop_effects();
     question("g1", 2, BUS_PRESENCE, "room");
-    turn();
+    rested_turn();
     struct bus_presence_ask ask = expect_asked("g1", BUS_PRESENCE, "room");
     expect_asked("g2-again", BUS_PRESENCE, "room");
     part("g2", ask.round, "x"); /* it left */
@@ -515,7 +572,7 @@ START_TEST(a_gateway_that_reconnects_in_a_round_makes_it_an_error)
     drop_effects();
     ck_assert_uint_eq(waiting(), 0); /* nobody waits for what the old link asked */
     question("g1", 3, BUS_PRESENCE, "room");
-    turn();
+    rested_turn();
     expect_asked("g1", BUS_PRESENCE, "room");
     expect_asked("g2-again", BUS_PRESENCE, "room");
 }
@@ -534,7 +591,7 @@ START_TEST(questions_of_a_lost_gateway_are_forgotten)
     expect_refused("g2", 1, STATUS_UNAVAILABLE, "away");
     expect_log(CORE_GATEWAY_LEFT, "g1");
     ck_assert_uint_eq(waiting(), 1); /* the first round failed, 2 waits for its own */
-    turn();
+    rested_turn();
     struct bus_presence_ask ask = expect_asked("g2", BUS_PRESENCE, "room");
     expect_nothing();
     part("g2", round, "x");
@@ -568,12 +625,12 @@ START_TEST(a_gateway_that_takes_nothing_gets_no_lists)
         struct span frame;
         struct bus_presence_ask ask;
         question("g1", 1, BUS_PRESENCE, "room");
-        turn();
+        rested_turn();
         owed[0] = take_unsent_frame("g1", &frame);
         uint64_t round = expect_asked("g2", BUS_PRESENCE, "room").round;
         for (size_t i = 1; i <= others; i++) {
             question("g2", 2, BUS_PRESENCE_STATS, "hall");
-            turn();
+            rested_turn();
             owed[i] = take_unsent_frame("g1", &frame);
             ask = expect_asked("g2", BUS_PRESENCE_STATS, "hall");
             part_status("g1", ask.round, 0);
@@ -605,6 +662,8 @@ int main(void)
     tcase_add_test(tests, users_are_counted_over_all_gateways);
     tcase_add_test(tests, questions_of_one_turn_share_a_round_and_a_list);
     tcase_add_test(tests, a_later_question_gets_a_later_answer);
+    tcase_add_test(tests, rounds_of_one_address_keep_their_distance);
+    tcase_add_test(tests, questions_of_a_lost_gateway_are_forgotten_at_rest);
     tcase_add_test(tests, a_gateway_that_is_late_makes_it_an_error);
     tcase_add_test(tests, only_one_part_of_each_gateway_counts);
     tcase_add_test(tests, too_many_clients_are_an_error_that_says_so);

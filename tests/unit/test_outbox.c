@@ -107,6 +107,24 @@ START_TEST(one_payload_in_many_outboxes)
 }
 END_TEST
 
+START_TEST(the_pool_knows_the_bytes_of_all_outboxes)
+{
+    outbox_t outboxes[3] = {0};
+    for (size_t i = 0; i < 30; i++) /* fronts and chunks */
+        ck_assert(put_new(&outboxes[i % 3], 10, 1000));
+    ck_assert(!put_new(&outboxes[0], 901, 1000));
+    ck_assert_uint_eq(pool->bytes, 300);
+    outbox_drop(&outboxes[0], pool, 1);
+    outbox_drop(&outboxes[1], pool, 8);
+    ck_assert_uint_eq(pool->bytes, 210);
+    ck_assert(put_new(&outboxes[0], 5, 1000)); /* behind a front that was sent */
+    ck_assert_uint_eq(pool->bytes, 215);
+    for (size_t i = 0; i < 3; i++)
+        outbox_clear(&outboxes[i], pool);
+    ck_assert_uint_eq(pool->bytes, 0);
+}
+END_TEST
+
 START_TEST(a_single_frame_needs_no_chunk)
 {
     outbox_t outbox = {0};
@@ -178,6 +196,7 @@ int main(void)
     tcase_add_test(tests, an_empty_outbox_takes_any_payload);
     tcase_add_test(tests, peek_stops_before_its_limits);
     tcase_add_test(tests, one_payload_in_many_outboxes);
+    tcase_add_test(tests, the_pool_knows_the_bytes_of_all_outboxes);
     tcase_add_test(tests, a_single_frame_needs_no_chunk);
     tcase_add_test(tests, goes_on_behind_a_front_that_was_sent);
     tcase_add_test(tests, the_pool_gets_every_chunk_back);
