@@ -6,9 +6,7 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import { Backend } from './backend.mjs';
 import { Client, sdkClient, sdkSubscription, sdkVersions } from './client.mjs';
-import {
-  scenarioWith, sharedCluster, temporaryDirectory, until,
-} from './harness.mjs';
+import { patience, scenarioWith, sharedCluster, temporaryDirectory, until } from './harness.mjs';
 import { keysOfAllAlgorithms, makeToken, newKey, nowSeconds, signTexts, writeKeys } from './tokens.mjs';
 
 const directory = await temporaryDirectory();
@@ -18,7 +16,7 @@ const keys = keysOfAllAlgorithms('acme');
 const key = keys.HS256; // of acme, for what does not depend on the algorithm
 const strictKey = newKey('HS256', 'strict');
 const defaultKey = newKey('HS384', 'default');
-const grace = 5; // seconds after a token's end
+const grace = 8; // seconds after a token's end
 const demands = { iss: 'https://issuer.example', aud: 'millrace' };
 
 const endpoints = Object.fromEntries(['default', 'acme', 'strict'].map((site) => [site, `ipc://${directory}/${site}.sock`]));
@@ -196,7 +194,7 @@ for (const [name, claims, message] of [
 scenario('the log names the rule and the key, and no token', async () => {
   const token = withClaims({ type: 'BOSS', sub: 'nobody' });
   // Lines of one kind are limited a second, and the tests before this one made many.
-  const event = await until(10000, 'a line about it', async () => {
+  const event = await until(patience, 'a line about it', async () => {
     await refused(token, 'type must be');
     return cluster.gateway.events.find((at) => at.event === 'token_refused' && at.rule.includes('type must be'));
   });
@@ -343,14 +341,14 @@ for (const version of Object.keys(sdkVersions)) {
 
 // --- while time passes: all at once ---
 
-const passed = (seconds) => until(60000, 'time to pass', () => nowSeconds() > seconds);
+const passed = (seconds) => until(patience, 'time to pass', () => nowSeconds() > seconds);
 
 async function endsWith3005() {
   const exp = nowSeconds() + 1;
   const client = await openGood(makeToken(key, { exp }));
   assert.equal(client.reply.connect.ttl, 1);
-  assert.deepEqual(await client.closing(30000), { code: 3005, reason: 'connection expired' });
-  assert.ok(Date.now() >= (exp + grace) * 1000, 'not before its end');
+  assert.deepEqual(await client.closing(), { code: 3005, reason: 'connection expired' });
+  assert.ok(Date.now() >= (exp + grace) * 1000 - 100, 'not before its end'); // clocks are rounded
   assert.ok(await cluster.metric('closed_expired_total') > 0);
 }
 
@@ -358,10 +356,10 @@ async function goesOnAfterRefresh() {
   const exp = nowSeconds() + 2;
   const client = await openGood(makeToken(key, { exp }));
   await client.subscribe('refreshed');
-  const { refresh } = await client.command('refresh', { token: makeToken(key, { exp: exp + 100 }) });
+  const { refresh } = await client.command('refresh', { token: makeToken(key, { exp: exp + 1000 }) });
   assert.equal(refresh.client, client.reply.connect.client);
   assert.equal(refresh.expires, true);
-  assert.ok(refresh.ttl > 90 && refresh.ttl <= 102, `${refresh.ttl}`);
+  assert.ok(refresh.ttl > 900 && refresh.ttl <= 1002, `${refresh.ttl}`);
   await passed(exp + grace + 1);
   await backend('acme').publish('refreshed', { n: 1 });
   assert.deepEqual((await client.publication('refreshed')).data, { n: 1 });
@@ -385,7 +383,7 @@ async function sdkRefreshes(version) {
   await client.expect('connected');
   await subscription.expect('subscribed');
   const end = nowSeconds() + grace;
-  await until(20000, 'a refresh', () => asked > 0);
+  await until(patience, 'a refresh', () => asked > 0);
   await passed(end + 1);
   await acme.publish(channel, { n: 1 });
   await subscription.expect('publication', ({ data }) => data.n === 1);
@@ -397,7 +395,7 @@ async function sdkRefreshes(version) {
 async function sdkComesBack(version) {
   let mayHave = false;
   const client = sdkClient(cluster, version, {
-    token: makeToken(key, { exp: nowSeconds() - 50 }),
+    token: makeToken(key, { exp: nowSeconds() - 5 }),
     getToken: async () => {
       if (!mayHave) throw new Error('the backend is away');
       return makeToken(key);
@@ -407,9 +405,9 @@ async function sdkComesBack(version) {
   subscription.subscribe();
   client.connect();
   await subscription.expect('subscribed');
-  await client.expect('connecting', ({ code }) => code === 3005, 30000);
+  await client.expect('connecting', ({ code }) => code === 3005);
   mayHave = true;
-  await subscription.expect('subscribed', () => true, 30000);
+  await subscription.expect('subscribed');
 }
 
 scenario('while time passes', { concurrency: 10 }, async (context) => {
