@@ -60,7 +60,7 @@ static void list_client(const session_t *session, void *arg)
     list->count++;
     if (list->count > list->limit || list->items.size > LIMIT_PRESENCE_BYTES)
         return;
-    char scratch[37];
+    char scratch[SESSION_CLIENT_ID_BYTES + 1];
     bus_put_presence_client(
         &list->items, &(struct bus_presence_client){.client = session_client_id(session, scratch),
                                                     .user = session_subscriber_id(session)});
