@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { decode, encode } from '@msgpack/msgpack';
 import * as zmq from 'zeromq';
-import { atEnd, within } from './harness.mjs';
+import { atEnd, patience, within } from './harness.mjs';
 
 export class Backend {
   // kind: 'dealer' (one frame) or 'delimited' (a DEALER that sends the empty frame of a REQ).
@@ -53,16 +53,16 @@ export class Backend {
   }
 
   // The reply to a request that was, or will be, sent by raw() with this id.
-  async reply(id, ms = 10000) {
+  async reply(id, ms = patience) {
     return within(ms, `the reply to request ${id}`, new Promise((done) => this.replies.set(id, done)));
   }
 
   // One request with a new id; its reply, whatever it says.
-  request(op, body = {}, ms = 10000) {
+  request(op, body = {}, ms = patience) {
     return this.ask(op, ++this.lastId, body, ms);
   }
 
-  async ask(op, id, body, ms = 10000) {
+  async ask(op, id, body, ms = patience) {
     const reply = this.reply(id, ms);
     await this.raw(encode({ ...body, op, id }));
     return reply;

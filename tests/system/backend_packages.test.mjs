@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { encode } from '@msgpack/msgpack';
 import { Client } from './client.mjs';
-import { Child, freePort, root, scenarioWith, sharedCluster, skipLarge, until, within } from './harness.mjs';
+import { Child, freePort, patience, root, scenarioWith, sharedCluster, skipLarge, until, within } from './harness.mjs';
 import { FakeBroker, kinds, python, pythonEnvironment } from './packages.mjs';
 
 const acme = (own) => `ipc://${own.directory}/acme.sock`;
@@ -14,7 +14,7 @@ let channels = 0;
 function each(name, body) {
   for (const [kind, open] of Object.entries(kinds)) {
     const channel = `packages-${++channels}`;
-    scenario(`${kind}: ${name}`, () => body(channel, (settings) => open({ endpoint: cluster.endpoint, timeoutMs: 20000, ...settings })));
+    scenario(`${kind}: ${name}`, () => body(channel, (settings) => open({ endpoint: cluster.endpoint, timeoutMs: 60000, ...settings })));
   }
 }
 
@@ -131,7 +131,7 @@ for (const [kind, open] of Object.entries(kinds)) {
     own.broker.expectedToDie = true;
     await own.broker.stop('SIGKILL');
     // Until ZeroMQ has noticed, a request may still be given to the connection that is no more: "unknown".
-    await until(20000, 'the loss to be noticed', async () => {
+    await until(patience, 'the loss to be noticed', async () => {
       const error = await backend.publish({ name: 'noticed' }, {}, { timeoutMs: 20 }).catch((reason) => reason);
       return error.outcome === 'not sent';
     });
@@ -161,7 +161,7 @@ for (const [kind, open] of Object.entries(kinds)) {
     const publishes = Array.from({ length: 1500 }, (_, n) => backend.publish({ name: 'held' }, padded(10000), n % 2 ? { key: `k${n}` } : {}));
     const ends = Promise.all(publishes.map((publish) => publish.then(() => 'published', (error) => `${error.name}: ${error.outcome}`)));
     // "unknown" says of a later one that all of them were given to ZeroMQ.
-    await until(20000, 'all to be handed over', async () => {
+    await until(patience, 'all to be handed over', async () => {
       const error = await backend.publish({ name: 'held' }, {}, { timeoutMs: 100 }).catch((reason) => reason);
       assert.equal(error.name, 'TimeoutError');
       return error.outcome === 'unknown';
@@ -183,7 +183,7 @@ const program = (text) => ({ js: ['node', ['--input-type=module', '-e', text]], 
 async function runs(kind, text, env = {}) {
   const [file, args] = program(text)[kind];
   const child = new Child(kind, file, args, { env: { ...pythonEnvironment, MILLRACE_BACKENDS: cluster.endpoint, ...env }, cwd: join(root, 'tests/system'), input: '' });
-  const { code } = await within(30000, `the end of this program:\n${text}`, child.exited);
+  const { code } = await within(patience, `the end of this program:\n${text}`, child.exited);
   assert.equal(code, 0, child.tail());
   return child.stdout;
 }
@@ -288,7 +288,7 @@ function eachWithFake(name, body) {
   for (const [kind, open] of Object.entries(kinds)) {
     scenario(`${kind}: ${name}`, async () => {
       const fake = await FakeBroker.open();
-      await body(fake, (more) => open({ endpoint: fake.endpoint, timeoutMs: 20000, ...more }));
+      await body(fake, (more) => open({ endpoint: fake.endpoint, timeoutMs: 60000, ...more }));
     });
   }
 }

@@ -4,7 +4,7 @@ import { decode, encode } from '@msgpack/msgpack';
 import * as zmq from 'zeromq';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, scenarioWith, sharedCluster, until, within } from './harness.mjs';
+import { atEnd, patience, scenarioWith, sharedCluster, until, within } from './harness.mjs';
 
 const acme = (own) => `ipc://${own.directory}/acme.sock`;
 const { cluster, scenario } = sharedCluster({
@@ -236,7 +236,7 @@ bad('history shapes', async (backend) => {
 });
 
 scenarioWith('a backend that asks and does not read gets 429, and nobody else notices',
-  {}, { timeout: 120000 }, async (own) => {
+  {}, { timeout: 240000 }, async (own) => {
     const good = Backend.open(own);
     const deaf = new zmq.Dealer({ linger: 0, sendHighWaterMark: 0, receiveHighWaterMark: 1, receiveBufferSize: 4096 });
     deaf.connect(own.endpoint);
@@ -258,8 +258,8 @@ scenarioWith('a backend that asks and does not read gets 429, and nobody else no
       }
       return null;
     })();
-    await until(10000, 'the refusals to arrive', () => (statuses.get(429) ?? 0) > 0);
+    await until(patience, 'the refusals to arrive', () => (statuses.get(429) ?? 0) > 0);
     await deaf.send(encode({ op: 'ping', id: 'last' }));
-    assert.equal((await within(10000, 'the last reply', read)).ok, true);
+    assert.equal((await within(patience, 'the last reply', read)).ok, true);
     assert.deepEqual([...statuses.keys()].sort(), [0, 429]);
   });

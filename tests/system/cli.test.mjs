@@ -1,7 +1,7 @@
 // The command line: help, exit statuses, errors that say what is wrong and what to do.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
-import { atEnd, Child, freePort, programs, run, scenario, scenarioWith } from './harness.mjs';
+import { atEnd, Child, freePort, patience, programs, run, scenario, scenarioWith } from './harness.mjs';
 
 const millrace = (...args) => run(programs.cli, args);
 
@@ -111,7 +111,7 @@ scenario('subscribe without a gateway says so and goes on trying', null, async (
   await child.line('stderr', (line) => line === `connecting to ${url}`);
   const lost = await child.line('stderr', (line) => line.startsWith('disconnected'));
   assert.match(lost, /^disconnected: .+; trying again in \d+ ms$/);
-  await child.line('stderr', (line) => line === `connecting to ${url}`, 5000, 2);
+  await child.line('stderr', (line) => line === `connecting to ${url}`, patience, 2);
 });
 
 scenario('subscribe to what is no WebSocket names the HTTP status', null, async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Centrifuge } from 'centrifuge';
 import { Centrifuge as Centrifuge57 } from 'centrifuge-5-7';
 import WebSocket from 'ws';
-import { atEnd, within } from './harness.mjs';
+import { atEnd, patience, within } from './harness.mjs';
 import { WebSocketClient } from './websocket.mjs';
 
 export class Client {
@@ -65,14 +65,14 @@ export class Client {
     return { id, text: JSON.stringify({ id, [method]: body }), reply };
   }
 
-  async command(method, body, ms = 10000) {
+  async command(method, body, ms = patience) {
     const { text, reply } = this.prepare(method, body);
     this.send(text);
     return within(ms, `the reply to ${text.slice(0, 200)}`, Promise.race([reply, this.#ended(text)]));
   }
 
   // Several commands in one frame; all their replies.
-  async commands(list, ms = 10000) {
+  async commands(list, ms = patience) {
     const prepared = list.map(([method, body]) => this.prepare(method, body));
     this.send(prepared.map((one) => one.text).join('\n'));
     const all = Promise.all(prepared.map((one) => one.reply));
@@ -98,7 +98,7 @@ export class Client {
   }
 
   // Takes the first push that `accept` likes.
-  async push(accept = () => true, ms = 10000) {
+  async push(accept = () => true, ms = patience) {
     const found = new Promise((done, fail) => {
       const look = () => {
         const at = this.pushes.findIndex(accept);
@@ -125,7 +125,7 @@ export class Client {
   }
 
   // How the server closes the connection.
-  async closing(ms = 10000) {
+  async closing(ms = patience) {
     return within(ms, 'the connection to be closed', this.closed);
   }
 
@@ -166,7 +166,7 @@ function keepEvents(emitter, names) {
       for (const waiter of waiters) waiter();
     });
   }
-  emitter.expect = (event, accept = () => true, ms = 10000) => {
+  emitter.expect = (event, accept = () => true, ms = patience) => {
     const found = new Promise((done) => {
       const look = () => {
         const at = emitter.seen.findIndex((one) => one.event === event && accept(one.context));

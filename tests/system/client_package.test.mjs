@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { createClient } from '@millrace/client';
 import WebSocket from 'ws';
 import { Backend } from './backend.mjs';
-import { atEnd, Child, root, scenarioWith, sharedCluster, until } from './harness.mjs';
+import { atEnd, Child, patience, root, scenarioWith, sharedCluster, until } from './harness.mjs';
 
 const { cluster, scenario } = sharedCluster({ gateway: { subscriptions: 4 } });
-const wait = 20000;
+const wait = patience;
 
 function open(url, options = {}) {
   const client = createClient({ url, websocket: WebSocket, minReconnectDelay: 20, maxReconnectDelay: 200, ...options });

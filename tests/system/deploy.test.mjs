@@ -7,7 +7,7 @@ import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, buildDir, Child, freePort, httpGet, programs, root, run, scenario, temporaryDirectory, until } from './harness.mjs';
+import { atEnd, buildDir, Child, freePort, httpGet, patience, programs, root, run, scenario, temporaryDirectory, until } from './harness.mjs';
 
 const settings = join(root, 'deploy/settings/millrace.ini');
 const units = join(root, 'deploy/systemd');
@@ -49,7 +49,7 @@ async function commandOf(name, instance = '') {
   };
 }
 
-scenario('the units start a node from deploy/settings: a message goes through, each ends by SIGTERM', null, { timeout: 90000 },
+scenario('the units start a node from deploy/settings: a message goes through, each ends by SIGTERM', null, { timeout: 240000 },
   async () => {
     const [control, publications, backends, admin] = [await freePort(), await freePort(), await freePort(), await freePort()];
     const tcp = (port) => `tcp://127.0.0.1:${port}`;
@@ -67,7 +67,7 @@ scenario('the units start a node from deploy/settings: a message goes through, e
       const child = new Child(name, file, args, { env: { ...env, ...shared, ...more } });
       atEnd(() => child.signal('SIGKILL'));
       started.push(child);
-      await until(15000, `${name} to be ready`, async () => {
+      await until(patience, `${name} to be ready`, async () => {
         assert.ok(!child.end, child.tail());
         return (await httpGet(`http://127.0.0.1:${adminPort}/readyz`).catch(() => null))?.status === 200;
       });
@@ -87,13 +87,13 @@ scenario('the units start a node from deploy/settings: a message goes through, e
     await Backend.open({ endpoint: tcp(backends) }).publish('chat', { text: 'deployed' });
     for (const client of clients) assert.deepEqual((await client.publications('chat', 1)).map((at) => at.data), [{ text: 'deployed' }]);
 
-    const names = await until(15000, 'both gateways', async () => {
+    const names = await until(patience, 'both gateways', async () => {
       const page = JSON.parse((await httpGet(`http://127.0.0.1:${admin}/status`)).text);
       return page.gateways.length === 2 && page.gateways.map((gateway) => gateway.name).sort();
     });
     assert.deepEqual(names, ['gateway-1', 'gateway-2']);
 
-    for (const child of started.reverse()) assert.deepEqual(await child.stop('SIGTERM', 30000), { code: 0, signal: null });
+    for (const child of started.reverse()) assert.deepEqual(await child.stop('SIGTERM'), { code: 0, signal: null });
   });
 
 scenario('instances of the gateway differ in name and admin port', null, async () => {
@@ -186,7 +186,7 @@ scenario('each key that the example settings mention exists, with the default th
 
 scenario('meson install installs the three programs', null, async () => {
   const directory = await scratch();
-  const installed = await run('meson', ['install', '-C', buildDir, '--no-rebuild', '--destdir', directory], { ms: 30000 });
+  const installed = await run('meson', ['install', '-C', buildDir, '--no-rebuild', '--destdir', directory]);
   assert.equal(installed.code, 0, installed.stderr);
   const bin = join(directory, 'usr/local/bin');
   assert.deepEqual((await readdir(bin)).sort(), ['millrace', 'millrace-broker', 'millrace-gateway']);

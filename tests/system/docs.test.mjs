@@ -12,9 +12,7 @@ import { access, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import {
-  atEnd, buildDir, Child, freePort, programs, root, run, scenario, sharedCluster, temporaryDirectory, within,
-} from './harness.mjs';
+import { atEnd, buildDir, Child, freePort, patience, programs, root, run, scenario, sharedCluster, temporaryDirectory, within } from './harness.mjs';
 
 const here = join(root, 'tests/system');
 const node = ['node', '--input-type=module', '-e'];
@@ -86,11 +84,11 @@ async function runBlock(block, { env, adapt, folder = root }, last) {
   const child = new Child(block.text.split('\n')[0], program, [...options, adapt(text)], { env, cwd, input: '' });
   if (stays) {
     atEnd(() => child.stop('SIGTERM'));
-    await prints(child, expected, 40000);
-    if (later) last.push(() => prints(child, later, 10000));
+    await prints(child, expected, patience);
+    if (later) last.push(() => prints(child, later, patience));
     return;
   }
-  const end = await within(30000, block.text, child.exited);
+  const end = await within(patience, block.text, child.exited);
   assert.equal(end.code, 0, `${block.text}${child.tail()}`);
   await prints(child, expected, 1);
 }
@@ -110,7 +108,7 @@ async function runPage(file, settings) {
 // These start a node of their own; those that make files are played in a folder of their own.
 const makeFiles = ['docs/tokens.md'];
 for (const file of ['README.md', 'docs/quick-start.md', 'docs/operations.md', 'docs/backend-guide.md', ...makeFiles]) {
-  scenario(`every command of ${file}`, null, { timeout: 180000 }, async () => {
+  scenario(`every command of ${file}`, null, { timeout: 240000 }, async () => {
     const settings = await freeSettings();
     if (makeFiles.includes(file)) {
       settings.folder = await temporaryDirectory();
@@ -181,7 +179,7 @@ function sharedSettings() {
 }
 
 for (const file of ['docs/client-guide.md', 'sdk/js/client/README.md', 'sdk/js/backend/README.md', 'sdk/python/README.md']) {
-  dialogue(`every command of ${file}`, { timeout: 180000 }, () => runPage(file, sharedSettings()));
+  dialogue(`every command of ${file}`, { timeout: 240000 }, () => runPage(file, sharedSettings()));
 }
 
 // --- dialogues ---
@@ -208,7 +206,7 @@ async function playClient(lines) {
   const backend = Backend.open(cluster);
   let read = 0;
   const next = async () => {
-    while (client.lines.length <= read) await within(5000, 'a line', new Promise((done) => client.socket.once('text', done)));
+    while (client.lines.length <= read) await within(patience, 'a line', new Promise((done) => client.socket.once('text', done)));
     return client.lines[read++];
   };
   for (const [mark, line] of lines) {

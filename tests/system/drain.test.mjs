@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client, sdkVersions } from './client.mjs';
 import { Gateway, ManyGateways } from './gateways.mjs';
-import { atEnd, freePort, once, root, scenario, scenarioWith, until, within } from './harness.mjs';
+import { atEnd, freePort, once, patience, root, scenario, scenarioWith, until, within } from './harness.mjs';
 import { answerTo, handshake, tcp } from './websocket.mjs';
 import { caughtUp, Publisher, RawFollower, SdkFollower, verify } from './witness.mjs';
 
-const slow = { timeout: 120000 };
+const slow = { timeout: 240000 };
 
 function node(name, settings, body) {
   const cluster = new ManyGateways(settings);
@@ -53,7 +53,7 @@ scenarioWith('clients are closed one by one over the time that is set', { gatewa
 
 scenarioWith('without clients the end comes at once', { gateway: { drain_seconds: 600 } }, async (cluster) => {
   cluster.gateway.signal('SIGINT');
-  assert.deepEqual(await within(10000, 'the end', cluster.gateway.exited), { code: 0, signal: null });
+  assert.deepEqual(await within(patience, 'the end', cluster.gateway.exited), { code: 0, signal: null });
   assert.equal((await cluster.gateway.event('drained')).connections, 0);
 });
 
@@ -61,7 +61,7 @@ scenarioWith('drain_seconds = 0: all clients at once', { gateway: { drain_second
   const all = await clients(cluster, 20);
   cluster.gateway.signal('SIGTERM');
   for (const client of all) assert.equal((await client.closing()).code, 3001);
-  assert.equal((await within(10000, 'the end', cluster.gateway.exited)).code, 0);
+  assert.equal((await within(patience, 'the end', cluster.gateway.exited)).code, 0);
 });
 
 scenarioWith('while it drains: not ready, healthy, nobody gets in, and clients are served', { gateway: { drain_seconds: 600 } },
@@ -81,7 +81,7 @@ scenarioWith('while it drains: not ready, healthy, nobody gets in, and clients a
     // The second signal ends it at once.
     cluster.gateway.expectedToDie = true;
     cluster.gateway.signal('SIGTERM');
-    assert.equal((await within(10000, 'the end', cluster.gateway.exited)).code, 128 + 15);
+    assert.equal((await within(patience, 'the end', cluster.gateway.exited)).code, 128 + 15);
     assert.equal((await cluster.gateway.event('stopping_at_once')).left, 1);
     assert.equal((await second.closing()).code, 1006);
   });
@@ -95,7 +95,7 @@ scenarioWith('who has knocked before the signal gets an answer', { gateway: { dr
   const statuses = (await Promise.all(answers)).map((answer) => answer.status);
   // Welcome and closed in its turn, or told that the gateway ends; never cut without a word.
   assert.deepEqual(statuses.filter((status) => status !== 101 && status !== 503), []);
-  assert.equal((await within(15000, 'the end', cluster.gateway.exited)).code, 0);
+  assert.equal((await within(patience, 'the end', cluster.gateway.exited)).code, 0);
 });
 
 node('clients of a drained gateway come back recovered on the other, whose own notice nothing',
@@ -108,7 +108,7 @@ node('clients of a drained gateway come back recovered on the other, whose own n
         Array.from({ length: 4 }, () => new SdkFollower(cluster, ['a', 'b'], version))),
     ];
     const ofBoth = () => Promise.all(cluster.gateways.map((gateway) => gateway.metric('connections')));
-    await until(20000, 'connections', async () => (await ofBoth()).reduce((a, b) => a + b) === followers.length);
+    await until(patience, 'connections', async () => (await ofBoth()).reduce((a, b) => a + b) === followers.length);
     await caughtUp(followers, publisher);
     assert.deepEqual(followers.map((one) => one.connections), followers.map(() => 1));
     for (const [from, to] of [[0, 1], [1, 0]]) {
@@ -119,7 +119,7 @@ node('clients of a drained gateway come back recovered on the other, whose own n
       assert.equal((await moving.end('SIGTERM')).code, 0);
       const { connections, left } = await moving.child.event('drained');
       assert.deepEqual([connections, left], [moved, 0]);
-      await until(20000, 'all to be back', async () => (await staying.metric('connections')) === followers.length);
+      await until(patience, 'all to be back', async () => (await staying.metric('connections')) === followers.length);
       await publisher.works();
       await caughtUp(followers, publisher);
       assert.equal(await staying.metric('closed_by_server_total'), closedBefore);
@@ -179,7 +179,7 @@ scenarioWith('two gateways of one name: the second waits until the first is gone
     const reason = 'a gateway named "twin" is connected already: each needs a [gateway] name of its own';
     assert.equal((await second.child.event('broker_refused')).message, reason);
     assert.equal((await cluster.broker.event('gateway_refused')).reason, reason);
-    await until(30000, 'it to try again', async () => (await cluster.metric('gateways_refused_total', 'broker')) >= 3);
+    await until(patience, 'it to try again', async () => (await cluster.metric('gateways_refused_total', 'broker')) >= 3);
     const { status, reasons, broker } = await second.readiness();
     assert.deepEqual([status, reasons, broker], [503, [reason], 'refused']);
     assert.equal((await fetch(`${second.admin}/healthz`)).status, 200);

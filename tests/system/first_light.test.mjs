@@ -214,7 +214,7 @@ scenario('millrace subscribe recovers over a gateway restart and from --since', 
   await cli.line('stdout', (line) => line.includes('"disconnected"'));
   await backend.publish('back', { n: 2 });
   await cluster.startGateway();
-  await cli.line('stdout', (line) => line.includes('"isSynced":true'), 15000);
+  await cli.line('stdout', (line) => line.includes('"isSynced":true'));
   await backend.publish('back', { n: 3 });
   await cli.line('stdout', (line) => line.includes('"offset":3,'));
   assert.deepEqual(seen('message').map((line) => line.payload.n), [1, 2, 3]);

@@ -1,11 +1,13 @@
 // harness - real processes on free ports with a configuration of their own, and their end.
 //
-// Every wait is for an event and has a limit; nothing here sleeps. Only processes that were started
+// Every wait is for an event and has a limit, which only a failure ever reaches: `patience` is far more
+// than a loaded machine needs. Nothing here sleeps. Only processes that were started
 // here are ever signalled. `scenario` is a test that cleans up after itself and shows the logs of
 // the processes when it fails.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
+import { createSocket } from 'node:dgram';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -18,6 +20,7 @@ import { fileURLToPath } from 'node:url';
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 export const buildDir = resolve(root, process.env.BUILD_DIR ?? 'build');
 export const skipLarge = process.env.SKIP_LARGE === '1';
+export const patience = 60000; // ms
 
 export const programs = {
   broker: join(buildDir, 'broker/millrace-broker'),
@@ -61,9 +64,19 @@ export async function until(ms, what, ask) {
 
 // --- free ports ---
 
-// Below the range from which the kernel takes ports for outgoing connections; each test process
-// begins somewhere else.
+// Below the range from which the kernel takes ports for outgoing connections. Between our look at a port
+// and the moment that a process of ours listens there, another test process may look at it too: so each
+// holds the UDP port of the same number, which nobody else wants, as long as it lives.
 let nextPort = 20000 + ((process.pid * 64) % 10000);
+
+function reserve(port) {
+  return new Promise((done) => {
+    const socket = createSocket('udp4');
+    socket.unref();
+    socket.once('error', () => done(false));
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => done(true));
+  });
+}
 
 function isFree(port) {
   return new Promise((done) => {
@@ -77,7 +90,7 @@ export async function freePort() {
   for (let tries = 0; tries < 1000; tries++) {
     const port = nextPort++;
     if (nextPort >= 30000) nextPort = 20000;
-    if (await isFree(port)) return port;
+    if ((await reserve(port)) && (await isFree(port))) return port;
   }
   throw new Error('no free port');
 }
@@ -116,7 +129,7 @@ export class Child extends EventEmitter {
   }
 
   // The first line of `stream`, from line number `from` on, that `accept` likes (returns true for).
-  async line(stream, accept, ms = 10000, from = 0) {
+  async line(stream, accept, ms = patience, from = 0) {
     const find = () => this[stream].slice(from).find(accept);
     const found = new Promise((done, fail) => {
       const look = () => {
@@ -146,7 +159,7 @@ export class Child extends EventEmitter {
   }
 
   // The first log event of this name that `accept` likes.
-  async event(name, accept = () => true, ms = 10000) {
+  async event(name, accept = () => true, ms = patience) {
     const line = await this.line('stderr', (text) => {
       if (!text.includes(`"${name}"`)) return false;
       const event = JSON.parse(text);
@@ -160,7 +173,7 @@ export class Child extends EventEmitter {
   }
 
   // Ends the process; returns how it ended. A process that does not obey is killed, and that fails.
-  async stop(signal = 'SIGTERM', ms = 15000) {
+  async stop(signal = 'SIGTERM', ms = patience) {
     this.signal(signal);
     try {
       return await within(ms, `the end of ${this.name}`, this.exited);
@@ -178,7 +191,7 @@ export class Child extends EventEmitter {
 }
 
 // Runs a program to its end: {code, stdout, stderr} with whole texts.
-export async function run(file, args, { env, input = '', ms = 20000 } = {}) {
+export async function run(file, args, { env, input = '', ms = patience } = {}) {
   const child = new Child(file.split('/').pop(), file, args, { env, input });
   try {
     const { code, signal, error } = await within(ms, `${file} ${args.join(' ')}`, child.exited);
@@ -296,7 +309,7 @@ export class Cluster {
   }
 
   async ready(child, admin) {
-    await until(15000, `${child.name} to be ready`, async () => {
+    await until(patience, `${child.name} to be ready`, async () => {
       assert.ok(!child.end, `${child.name} ended: ${JSON.stringify(child.end)}\n${child.tail()}`);
       const page = await httpGet(`${admin}/readyz`).catch(() => null);
       return page?.status === 200;
@@ -336,15 +349,15 @@ export class Cluster {
 // A cluster for all scenarios of a file, and `scenario` to write them with.
 export function sharedCluster(settings) {
   const cluster = new Cluster(settings);
-  before(() => cluster.start(), { timeout: 60000 });
-  after(() => cluster.stop(), { timeout: 60000 });
+  before(() => cluster.start(), { timeout: 3 * patience });
+  after(() => cluster.stop(), { timeout: 3 * patience });
   return { cluster, scenario: (name, ...rest) => scenario(name, cluster, ...rest) };
 }
 
 // A test; `cluster` (or null) only says whose logs to show. options: those of node:test.
 export function scenario(name, cluster, ...rest) {
   const body = rest.pop();
-  test(name, { timeout: 60000, ...rest[0] }, async (context) => {
+  test(name, { timeout: 3 * patience, ...rest[0] }, async (context) => {
     try {
       await body(context);
     } catch (error) {
@@ -370,7 +383,7 @@ export function scenarioWith(name, settings, ...rest) {
 // --- HTTP ---
 
 export async function httpGet(url, options) {
-  const response = await fetch(url, { signal: AbortSignal.timeout(5000), ...options });
+  const response = await fetch(url, { signal: AbortSignal.timeout(patience / 2), ...options });
   return { status: response.status, text: await response.text(), headers: response.headers };
 }
 

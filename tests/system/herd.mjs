@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Gateway } from './gateways.mjs';
-import { Child, atEnd, buildDir, delay, freePort, living, until, within } from './harness.mjs';
+import { atEnd, buildDir, Child, delay, freePort, living, patience, until, within } from './harness.mjs';
 
 // --- processes ---
 
@@ -22,7 +22,7 @@ export async function otherGateway(cluster, name) {
 export async function killed(child) {
   child.expectedToDie = true;
   child.signal('SIGKILL');
-  await within(10000, `the end of ${child.name}`, child.exited);
+  await within(patience, `the end of ${child.name}`, child.exited);
 }
 
 // --- the machine ---
@@ -77,7 +77,7 @@ export class Herd {
     this.asking = this.asking.then(async () => {
       const from = this.child.stdout.length;
       this.child.process.stdin.write(`${command}\n`);
-      return JSON.parse(await this.child.line('stdout', (line) => line.startsWith(`{"${key}"`), 20000, from));
+      return JSON.parse(await this.child.line('stdout', (line) => line.startsWith(`{"${key}"`), patience, from));
     });
     return this.asking;
   }
@@ -95,7 +95,7 @@ export class Herd {
   }
 
   // The first time that all are connected or subscribed.
-  async event(name, ms = 60000) {
+  async event(name, ms = patience) {
     return JSON.parse(await this.child.line('stdout', (line) => line.startsWith(`{"event":"${name}"`), ms));
   }
 
@@ -115,7 +115,7 @@ export class Herd {
   async end() {
     if (this.child.end) return;
     this.child.process.stdin.end('quit\n');
-    const { code } = await within(15000, 'the end of the herd', this.child.exited);
+    const { code } = await within(patience, 'the end of the herd', this.child.exited);
     assert.equal(code, 0, this.child.tail());
   }
 }
@@ -174,12 +174,12 @@ export class Flow {
   }
 
   // The next acknowledgement: {sent, at}.
-  nextAck(ms = 30000) {
+  nextAck(ms = patience) {
     return within(ms, 'an acknowledgement', new Promise((done) => this.firstAcks.push(done)));
   }
 
   // Resolves when `count` more have been acknowledged.
-  async more(count, ms = 30000) {
+  async more(count, ms = patience) {
     const goal = this.acknowledged + count;
     await until(ms, `${count} acknowledgements`, () => this.acknowledged >= goal);
   }
@@ -192,13 +192,13 @@ export class Flow {
   // Ends the flow; all requests but `lost` ones (sent to a broker that died) must have been accepted.
   async stop(lost = () => false) {
     await this.#end();
-    await until(20000, 'the last acknowledgements', () => [...this.pending.values()].every(lost));
+    await until(patience, 'the last acknowledgements', () => [...this.pending.values()].every(lost));
     assert.equal(this.failure, null, JSON.stringify(this.failure));
   }
 }
 
 // Every subscription is at the last acknowledged publication of its address: nothing is missing.
-export async function settled(herds, flow, ms = 60000) {
+export async function settled(herds, flow, ms = patience) {
   for (const herd of herds) {
     let positions;
     const isThere = ([address, { epoch, offset }]) => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { scenarioWith, within } from './harness.mjs';
+import { patience, scenarioWith, within } from './harness.mjs';
 import { seed, seeded } from './random.mjs';
 
 const connections = 50;
@@ -100,7 +100,7 @@ scenarioWith('3,000 interleavings on addresses that come and go', { gateway: { l
     assert.equal(await cluster.metric('lost_told_total'), 0);
   });
 
-scenarioWith('many clients join one busy address', {}, { timeout: 120000 }, async (cluster) => {
+scenarioWith('many clients join one busy address', {}, { timeout: 240000 }, async (cluster) => {
   const backend = Backend.open(cluster);
   let publishing = true;
   const flood = (async () => {
@@ -118,5 +118,5 @@ scenarioWith('many clients join one busy address', {}, { timeout: 120000 }, asyn
     for (const client of clients) client.cut();
   }
   publishing = false;
-  await within(5000, 'the last publication', flood);
+  await within(patience, 'the last publication', flood);
 });

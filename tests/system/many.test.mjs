@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Child, buildDir, run, scenarioWith, skipLarge, until } from './harness.mjs';
+import { buildDir, Child, patience, run, scenarioWith, skipLarge, until } from './harness.mjs';
 
 const connections = 10000;
 const messages = 20;
@@ -14,11 +14,11 @@ async function residentBytes(pid) {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)[1]) * 1024;
 }
 
-scenarioWith('10,000 subscribers', {}, { skip: skipLarge && 'needs 10,000 connections', timeout: 120000 }, async (cluster) => {
+scenarioWith('10,000 subscribers', {}, { skip: skipLarge && 'needs 10,000 connections', timeout: 240000 }, async (cluster) => {
   const before = await residentBytes(cluster.gateway.pid);
   const args = ['--port', cluster.clientPort, '--connections', connections, '--messages', messages];
   const subscribers = new Child('subscribers', join(buildDir, 'bench/subscribers'), args);
-  await until(60000, 'all to be subscribed', async () => (await cluster.metric('subscriptions')) === connections);
+  await until(patience, 'all to be subscribed', async () => (await cluster.metric('subscriptions')) === connections);
 
   const each = ((await residentBytes(cluster.gateway.pid)) - before) / connections;
   assert.ok(each <= bytesPerConnection, `${Math.round(each)} bytes for each subscribed connection`);
@@ -30,6 +30,6 @@ scenarioWith('10,000 subscribers', {}, { skip: skipLarge && 'needs 10,000 connec
   assert.equal(result.delivered, connections * messages);
   for (const fault of ['lost', 'duplicated', 'reordered', 'closed']) assert.equal(result[fault], 0, fault);
 
-  await until(20000, 'all to have left', async () => (await cluster.metric('connections')) === 0);
+  await until(patience, 'all to have left', async () => (await cluster.metric('connections')) === 0);
   assert.equal(await cluster.metric('bytes_queued'), 0);
 });

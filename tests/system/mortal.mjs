@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
 import { Flow, Herd, assertNoFaults, killed, otherGateway, settled, watchOthers } from './herd.mjs';
-import { until, within } from './harness.mjs';
+import { patience, until, within } from './harness.mjs';
 
 const channels = 50;
 const prefix = 'load:room-';
@@ -105,7 +105,7 @@ export async function brokerDies(cluster, { clients, perSecond }) {
   const { herds, flow } = await twoHerds(cluster, clients, perSecond);
   await killed(cluster.broker);
   const died = performance.now();
-  await until(30000, 'a long silence', async () => (await cluster.metric('canary_age_ms')) >= 7000);
+  await until(patience, 'a long silence', async () => (await cluster.metric('canary_age_ms')) >= 7000);
   await resetAll(herds);
   const others = await watchOthers();
   const began = performance.now();
@@ -151,7 +151,7 @@ export async function gatewayReturns(cluster, { clients, perSecond }) {
   await herd.reports('all clients to be back', all, back);
   const figures = { others: await others() };
   await flow.more(perSecond * 3);
-  await until(20000, 'the queues to be empty', async () => (await cluster.metric('bytes_queued')) === 0);
+  await until(patience, 'the queues to be empty', async () => (await cluster.metric('bytes_queued')) === 0);
   const after = await look();
   const [report] = await conclude([herd], flow);
   assertRecovered(report, perSecond);

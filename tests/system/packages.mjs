@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { connect } from '@millrace/backend';
 import { decode, encode } from '@msgpack/msgpack';
 import { Router } from 'zeromq';
-import { atEnd, Child, freePort, root, skipLarge, until, within } from './harness.mjs';
+import { atEnd, Child, freePort, patience, root, skipLarge, until, within } from './harness.mjs';
 
 // Settings and options in JavaScript's words: timeoutMs, maxPending.
 class JavaScript {
@@ -61,7 +61,7 @@ class Python {
     const child = new Child(`python ${kind}`, python, [join(root, 'tests/system/python_backend.py'), kind], { env: pythonEnvironment });
     const backend = new Python(child);
     atEnd(() => child.stop('SIGKILL'));
-    await within(20000, 'python to start', backend.call('connect', [], settings));
+    await within(patience, 'python to start', backend.call('connect', [], settings));
     return backend;
   }
 
@@ -147,7 +147,7 @@ export class FakeBroker {
   async #bind() {
     const router = new Router({ linger: 0, sendHighWaterMark: 0, receiveHighWaterMark: 0 });
     // The port is free again a moment after the last socket was closed.
-    await until(10000, `${this.endpoint} to be free`, () => router.bind(this.endpoint).then(() => true, () => false));
+    await until(patience, `${this.endpoint} to be free`, () => router.bind(this.endpoint).then(() => true, () => false));
     this.router = router;
     this.receiving = this.#receive(router);
   }
@@ -164,7 +164,7 @@ export class FakeBroker {
 
   // The next `count` requests.
   async take(count) {
-    await within(20000, `${count} requests`, new Promise((done) => {
+    await within(patience, `${count} requests`, new Promise((done) => {
       this.taker = () => this.requests.length >= count && done();
       this.taker();
     }));

@@ -2,7 +2,7 @@
 // whole answers or an error, whatever happens to a gateway.
 import assert from 'node:assert/strict';
 import { Client, sdkClient, sdkSubscription, sdkVersions } from './client.mjs';
-import { Child, freePort, programs, scenarioWith, sharedCluster, until } from './harness.mjs';
+import { Child, freePort, patience, programs, scenarioWith, sharedCluster, until } from './harness.mjs';
 
 // Another gateway of a cluster. Clients open it as they open the cluster.
 async function secondGateway(cluster) {
@@ -158,7 +158,7 @@ scenario('who leaves is gone from the answer', async () => {
   const cut = await subscribed(two, 'room:leave');
   assert.deepEqual(await presence(stays, 'room:leave'), anonymous(stays, cut));
   cut.cut();
-  await until(5000, 'the end of a connection to be seen', async () =>
+  await until(patience, 'the end of a connection to be seen', async () =>
     Object.keys(await presence(stays, 'room:leave')).length === 1);
 });
 
@@ -243,7 +243,7 @@ scenarioWith("after the broker's start nobody knows yet who is there", { broker:
   });
 
 scenarioWith('after a gateway was killed the answer is right again', { broker: { presence_return_ms: 5000 }, ...channels },
-  { timeout: 120000 }, async (own) => {
+  { timeout: 240000 }, async (own) => {
     const two = await secondGateway(own);
     const a = await subscribed(own, 'room');
     const b = await subscribed(two, 'room');
@@ -274,7 +274,7 @@ scenarioWith('after a gateway was killed the answer is right again', { broker: {
   });
 
 scenarioWith('after the broker was killed the answer is whole again', { broker: { presence_return_ms: 3000 }, ...channels },
-  { timeout: 120000 }, async (own) => {
+  { timeout: 240000 }, async (own) => {
     const two = await secondGateway(own);
     const clients = [];
     for (const gateway of [own, two]) {
@@ -290,13 +290,13 @@ scenarioWith('after the broker was killed the answer is whole again', { broker: 
     const ids = clients.map(({ id }) => id).sort();
     const present = () => subscription.presence().then((answer) => Object.keys(answer.clients).sort(), (error) => error);
     const whole = async () => `${await present()}` === `${ids}`;
-    await until(20000, 'both clients', whole);
+    await until(patience, 'both clients', whole);
     own.broker.expectedToDie = true;
     await own.broker.stop('SIGKILL');
     const away = await present();
     assert.deepEqual([away.code, away.temporary], [100, true]);
     await own.startBroker();
-    for (const client of clients) await client.subscription.expect('subscribed', () => true, 20000);
-    await until(20000, 'both clients again', whole);
+    for (const client of clients) await client.subscription.expect('subscribed');
+    await until(patience, 'both clients again', whole);
     for (const { sdk } of clients) assert.deepEqual(sdk.seen.filter((at) => at.event === 'disconnected'), []);
   });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client, sdkClient, sdkSubscription, sdkVersions } from './client.mjs';
-import { scenarioWith, sharedCluster } from './harness.mjs';
+import { patience, scenarioWith, sharedCluster } from './harness.mjs';
 
 const { cluster, scenario } = sharedCluster();
 
@@ -89,7 +89,7 @@ for (const version of Object.keys(sdkVersions)) {
     subscription.subscribe();
     // Commands of one channel are answered in order: behind this one the loop is over. (SDK 5.7.1
     // takes the reply to the first subscribe for that to the last one.)
-    await subscription.ready(5000);
+    await subscription.ready(patience);
     await subscription.history({ limit: 0 });
     await Backend.open(cluster).publish('sdk-loop', { version });
     await subscription.expect('publication', (at) => at.data.version === version);
@@ -295,7 +295,7 @@ scenarioWith('while the broker is away subscriptions get a temporary error, then
   assert.equal(error.temporary, true);
   await own.startBroker();
   // The memory store has forgotten: the client is told, and what it resumes cannot be recovered.
-  const told = await client.push((push) => push.channel === 'stay' && push.unsubscribe, 15000);
+  const told = await client.push((push) => push.channel === 'stay' && push.unsubscribe);
   assert.equal(told.unsubscribe.code, 2500);
   const { recovered, epoch } = await client.subscribe('stay', { recover: true, epoch: 'f', offset: 0 });
   assert.equal(recovered ?? false, false);

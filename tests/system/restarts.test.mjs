@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { Client, sdkVersions } from './client.mjs';
 import { ManyGateways } from './gateways.mjs';
-import { atEnd, scenario, until } from './harness.mjs';
+import { atEnd, patience, scenario, until } from './harness.mjs';
 import { caughtUp, Publisher, RawFollower, SdkFollower, verify } from './witness.mjs';
 
 const channels = ['a', 'b', 'b:room'];
@@ -153,7 +153,7 @@ node('gateways that wait for a broker', async (cluster) => {
     assert.deepEqual(reasons, ['the broker cannot be reached']);
   }
   // Clients come in; what they ask for must wait.
-  await until(20000, 'connections', async () => {
+  await until(patience, 'connections', async () => {
     const counts = await Promise.all(cluster.gateways.map((gateway) => gateway.metric('connections')));
     return counts[0] + counts[1] === all.followers.length;
   });

@@ -105,7 +105,7 @@ scenarioWith('100,000 messages, 200 returns', {}, { timeout: 240000 }, async (cl
 });
 
 for (const version of Object.keys(sdkVersions)) {
-  scenarioWith(`SDK ${version} leaves and returns 30 times`, {}, { timeout: 120000 }, async (cluster) => {
+  scenarioWith(`SDK ${version} leaves and returns 30 times`, {}, { timeout: 240000 }, async (cluster) => {
     const random = seeded(`resume ${version}`);
     const flow = stream(Backend.open(cluster), 'long', Infinity, 1000);
     const sdk = sdkClient(cluster, version);

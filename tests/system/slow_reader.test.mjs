@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { delay, scenarioWith, until } from './harness.mjs';
+import { delay, patience, scenarioWith, until } from './harness.mjs';
 import { seeded } from './random.mjs';
 
 const settings = { gateway: { queue_bytes: 262144, send_buffer_bytes: 16384 } };
@@ -40,11 +40,11 @@ scenarioWith('a stalled client is closed with 3008, the others get everything', 
 
   // What it still reads is in order, without a hole, and then the reason.
   stalled.socket.socket.resume();
-  assert.deepEqual(await stalled.closing(15000), { code: 3008, reason: 'slow' });
+  assert.deepEqual(await stalled.closing(), { code: 3008, reason: 'slow' });
   const late = stalled.pushes.map((push) => push.pub.offset);
   assert.deepEqual(late, numbers(late.length));
   assert.ok(late.length < count);
-  await until(5000, 'the queue to be given back', async () => (await cluster.metric('bytes_queued')) === 0);
+  await until(patience, 'the queue to be given back', async () => (await cluster.metric('bytes_queued')) === 0);
 });
 
 scenarioWith('a stalled client that never reads again is evicted', settings, async (cluster) => {
@@ -53,7 +53,7 @@ scenarioWith('a stalled client that never reads again is evicted', settings, asy
   await stalled.subscribe('dead');
   stalled.socket.socket.pause();
   await publishUntil(backend, 'dead', async () => (await cluster.metric('closed_slow_total')) > 0);
-  await until(15000, 'its connection to be gone', async () => (await cluster.metric('connections')) === 0);
+  await until(patience, 'its connection to be gone', async () => (await cluster.metric('connections')) === 0);
 });
 
 scenarioWith('a pause that fits into the queue loses nothing, and what was queued goes out by itself', {}, async (cluster) => {

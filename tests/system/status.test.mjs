@@ -5,7 +5,7 @@ import { createServer as createTcpServer } from 'node:net';
 import * as zmq from 'zeromq';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, Child, freePort, httpGet, programs, run, scenario, scenarioWith, sharedCluster, until, within } from './harness.mjs';
+import { atEnd, Child, freePort, httpGet, patience, programs, run, scenario, scenarioWith, sharedCluster, until, within } from './harness.mjs';
 
 const status = (url, ...args) => run(programs.cli, ['status', '--url', url, ...args]);
 
@@ -19,7 +19,7 @@ const gatewayOf = (page, name) => page.gateways.find((at) => at.name === name);
 
 // Waits until /status satisfies `accept`; returns it.
 function statusUntil(cluster, what, accept) {
-  return until(30000, what, async () => {
+  return until(patience, what, async () => {
     const page = JSON.parse((await httpGet(`${cluster.brokerAdmin}/status`)).text);
     return accept(page) && page;
   });
@@ -27,7 +27,7 @@ function statusUntil(cluster, what, accept) {
 
 // Soon all is well, and the exit status says so.
 function fine(ask) {
-  return until(20000, 'exit status 0', async () => {
+  return until(patience, 'exit status 0', async () => {
     const result = await ask();
     return result.code === 0 && result;
   });
@@ -46,7 +46,7 @@ async function addGateway(cluster, name) {
   return { child, clientPort, name };
 }
 
-scenarioWith('two gateways under load, one falls silent, one is killed', { node: { name: 'n-1' } }, { timeout: 120000 },
+scenarioWith('two gateways under load, one falls silent, one is killed', { node: { name: 'n-1' } }, { timeout: 240000 },
   async (cluster) => {
     const second = await addGateway(cluster, 'a-second-gateway-with-a-name-of-forty-bytes');
     const clients = [await Client.open(cluster), await Client.open(second), await Client.open(second)];
@@ -133,9 +133,9 @@ shared('--watch without a terminal repeats the table, Ctrl-C ends it with 0', as
     const child = new Child('millrace', programs.cli, ['status', '--url', cluster.brokerAdmin, ...args]);
     atEnd(() => child.signal('SIGKILL'));
     const tables = () => child.stdout.filter((line) => line.startsWith('node node, ')).length;
-    await until(20000, 'two tables', () => tables() >= 2);
+    await until(patience, 'two tables', () => tables() >= 2);
     child.signal(signal);
-    const end = await within(10000, 'its end', child.exited);
+    const end = await within(patience, 'its end', child.exited);
     assert.equal(end.code, 0);
     assert.doesNotMatch(child.stdout.join('\n'), /[^\n\x20-\x7e]/);
     assert.deepEqual(child.stderr, []);
@@ -145,10 +145,10 @@ shared('--watch without a terminal repeats the table, Ctrl-C ends it with 0', as
 shared('--watch --json prints one object a line', async () => {
   const child = new Child('millrace', programs.cli, ['status', '--url', cluster.brokerAdmin, '--json', '--watch']);
   atEnd(() => child.signal('SIGKILL'));
-  await until(20000, 'two objects', () => child.stdout.length >= 2);
+  await until(patience, 'two objects', () => child.stdout.length >= 2);
   for (const line of child.stdout) assert.equal(JSON.parse(line).node, 'node');
   child.signal('SIGINT');
-  assert.equal((await within(10000, 'its end', child.exited)).code, 0);
+  assert.equal((await within(patience, 'its end', child.exited)).code, 0);
 });
 
 shared('--watch on a terminal draws over the last table, within its size', async () => {
@@ -156,9 +156,9 @@ shared('--watch on a terminal draws over the last table, within its size', async
   const child = new Child('script', 'script', ['-qec', command, '/dev/null']);
   atEnd(() => child.signal('SIGKILL'));
   const screens = () => child.stdout.join('\n').split('\x1b[H').slice(1);
-  await until(20000, 'three screens', () => screens().length >= 3);
+  await until(patience, 'three screens', () => screens().length >= 3);
   child.process.stdin.write('\x03');
-  const end = await within(10000, 'its end', child.exited);
+  const end = await within(patience, 'its end', child.exited);
   assert.equal(end.code, 0, child.tail());
   const [first, second] = screens();
   assert.match(first, /^\x1b\[2Jnode node/, 'the first one clears the terminal');
@@ -181,7 +181,7 @@ shared('names of gateways cannot steer a terminal', async () => {
   name.copy(hello, 5);
   hello.writeBigUInt64BE(77n, 5 + name.length);
   await socket.send(hello);
-  await within(10000, 'a welcome', socket.receive());
+  await within(patience, 'a welcome', socket.receive());
   const page = await statusJson(cluster.brokerAdmin);
   assert.ok(page.gateways.some((gateway) => gateway.name.startsWith('evil"\\\ufffd]0;owned')), JSON.stringify(page));
   const raw = await httpGet(`${cluster.brokerAdmin}/status`);
@@ -253,10 +253,10 @@ scenarioWith('--watch goes on when the broker comes back', {}, async (own) => {
   atEnd(() => child.signal('SIGKILL'));
   await child.line('stdout', (line) => line.startsWith('node '));
   await own.broker.stop();
-  await child.line('stderr', (line) => line.includes('no broker answers'), 20000);
+  await child.line('stderr', (line) => line.includes('no broker answers'));
   const before = child.stdout.length;
   await own.startBroker();
-  await child.line('stdout', (line) => line.startsWith('node '), 20000, before);
+  await child.line('stdout', (line) => line.startsWith('node '), patience, before);
   child.signal('SIGINT');
-  assert.equal((await within(10000, 'its end', child.exited)).code, 0);
+  assert.equal((await within(patience, 'its end', child.exited)).code, 0);
 });

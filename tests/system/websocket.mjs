@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { connect } from 'node:net';
-import { atEnd, within } from './harness.mjs';
+import { atEnd, patience, within } from './harness.mjs';
 
 export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
 
@@ -46,7 +46,7 @@ export async function tcp(port, options = {}) {
   const socket = connect({ port, host: '127.0.0.1', ...options });
   socket.on('error', () => {});
   atEnd(() => socket.destroy());
-  await within(5000, `a TCP connection to ${port}`, new Promise((done, fail) => {
+  await within(patience, `a TCP connection to ${port}`, new Promise((done, fail) => {
     socket.once('connect', done);
     socket.once('error', fail);
   }));
@@ -54,7 +54,7 @@ export async function tcp(port, options = {}) {
 }
 
 // The head of the HTTP answer to `request`, as {status, head}; fails when the connection ends first.
-export async function answerTo(socket, request, ms = 10000) {
+export async function answerTo(socket, request, ms = patience) {
   if (request) socket.write(request);
   let text = Buffer.alloc(0);
   return within(ms, 'an HTTP answer', new Promise((done, fail) => {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { encode } from '@msgpack/msgpack';
 import { Backend } from './backend.mjs';
 import { Client, sdkClient, sdkSubscription } from './client.mjs';
-import { atEnd, delay, until } from './harness.mjs';
+import { atEnd, delay, patience, until } from './harness.mjs';
 
 // Publishes {n}, each number once, to one channel after the other. A broker that is away leaves some
 // without an answer: those may have been published or not.
@@ -48,7 +48,7 @@ export class Publisher {
   }
 
   // Resolves when something was acknowledged that was sent after now, on every channel.
-  async works(ms = 30000) {
+  async works(ms = patience) {
     const begin = this.sent;
     await until(ms, 'publications to be acknowledged', () => this.channels.every((channel) => {
       assert.deepEqual(this.refusals, []);
@@ -219,7 +219,7 @@ export class SdkFollower {
 }
 
 // Until all of them have what was acknowledged by now.
-export async function caughtUp(followers, publisher, ms = 30000) {
+export async function caughtUp(followers, publisher, ms = patience) {
   const marks = new Map(publisher.last);
   const behind = () => followers.flatMap(({ witnesses }) => witnesses.filter((one) => !one.has(marks.get(one.channel))));
   await until(ms, 'all clients to be up to date', () => behind().length === 0).catch((error) => {

@@ -29,7 +29,7 @@ before(async () => {
 after(() => rm(directory, { recursive: true }));
 
 async function expectRefusal(args, code, rule, env) {
-  const got = await run(programs.cli, args, { env, ms: 10000 });
+  const got = await run(programs.cli, args, { env });
   assert.equal(got.code, code, `${args.join(' ')}: ${got.stderr}`);
   assert.match(got.stderr, rule);
   assert.equal(got.stdout, '');
