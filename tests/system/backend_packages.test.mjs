@@ -338,7 +338,7 @@ eachWithFake('another broker is not given what was sent to the one before', asyn
 eachWithFake('no answer: the outcome is not known, and nothing is sent twice', async (fake, open) => {
   const backend = await open();
   await backend.ping();
-  const late = await Promise.allSettled([1, 2].map((n) => backend.publish(channel, { n }, { timeoutMs: 1000, key: `k${n}` })));
+  const late = await Promise.allSettled([1, 2].map((n) => backend.publish(channel, { n }, { timeoutMs: 2000, key: `k${n}` })));
   for (const { reason } of late) refusal('TimeoutError', 504, 'unknown', /has not answered within .*not known/)(reason);
   const [first, second] = await fake.take(2);
   const next = backend.publish(channel, { n: 3 });
@@ -355,7 +355,7 @@ eachWithFake('no answer: the outcome is not known, and nothing is sent twice', a
 eachWithFake('what waits behind unanswered requests is not sent when its time is over', async (fake, open) => {
   const backend = await open({ maxPending: 2 });
   await backend.ping();
-  const ends = await Promise.allSettled([1, 2, 3, 4].map((n) => backend.publish(channel, { n }, { timeoutMs: 1000 })));
+  const ends = await Promise.allSettled([1, 2, 3, 4].map((n) => backend.publish(channel, { n }, { timeoutMs: 2000 })));
   assert.deepEqual(ends.map(({ reason }) => [reason.name, reason.outcome]),
     [['TimeoutError', 'unknown'], ['TimeoutError', 'unknown'], ['TimeoutError', 'not sent'], ['TimeoutError', 'not sent']]);
   assert.match(ends[3].reason.message, /has not answered earlier requests, so this one was not sent/);

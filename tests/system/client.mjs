@@ -142,7 +142,7 @@ export const sdkVersions = { '5.8.0': Centrifuge, '5.7.1': Centrifuge57 };
 // {event, context}, `expect(event, accept)` waits for one and takes it.
 export function sdkClient(cluster, version = '5.8.0', options = {}) {
   const client = new sdkVersions[version](cluster.url, {
-    websocket: WebSocket, minReconnectDelay: 100, maxReconnectDelay: 1000, ...options,
+    websocket: WebSocket, timeout: patience, minReconnectDelay: 100, maxReconnectDelay: 1000, ...options,
   });
   keepEvents(client, ['connecting', 'connected', 'disconnected', 'error', 'message']);
   atEnd(() => client.disconnect());

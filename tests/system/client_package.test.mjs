@@ -1,13 +1,16 @@
 // @millrace/client against the real processes: what a program is told when connections and processes
 // come and go, and three programs that are written for its API alone.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { createServer, connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { createClient } from '@millrace/client';
 import WebSocket from 'ws';
 import { Backend } from './backend.mjs';
-import { atEnd, Child, patience, root, scenarioWith, sharedCluster, until } from './harness.mjs';
+import { Client } from './client.mjs';
+import { atEnd, Child, patience, root, scenarioWith, sharedCluster, temporaryDirectory, until } from './harness.mjs';
+import { makeToken, newKey, nowSeconds, writeKeys } from './tokens.mjs';
 
 const { cluster, scenario } = sharedCluster({ gateway: { subscriptions: 4 } });
 const wait = patience;
@@ -197,6 +200,105 @@ scenarioWith('a client that is there before the gateway waits for it', {}, async
   await it.has(1, 'subscribed false');
   assert.deepEqual(it.steady(), ['subscribed false']);
 });
+
+// --- tokens ---
+
+const directory = await temporaryDirectory();
+after(() => rm(directory, { recursive: true, force: true }));
+const key = newKey('HS256', 'default');
+const site = { 'site "default"': { keys: await writeKeys(directory, 'default.keys', key) } };
+
+scenarioWith('a bad token ends the connection for good and says why, a better one opens it again', site, async (own) => {
+  const boss = makeToken(key, { type: 'BOSS' });
+  const rule = 'invalid token: type must be ADMIN, MEMBER or VISITOR';
+  const tokens = [boss, makeToken(key)];
+  const set = open(own.url, { token: boss });
+  const asked = open(own.url, { getToken: async () => tokens.shift() });
+  for (const [client, connect] of [[set, () => set.setToken(makeToken(key))], [asked, () => {}]]) {
+    const it = watch(client, { name: 'orders' });
+    await it.has(1, 'DISCONNECTED false');
+    assert.equal(it.errors[0].message, `disconnected for good: ${rule} (3500); connect() opens a new connection`);
+    assert.deepEqual(it.errors[0].channel, { name: 'orders' });
+    assert.equal(it.errors[0].status, undefined);
+    assert.deepEqual(client.connection, { state: 'closed', code: 3500, reason: rule });
+    connect();
+    client.connect();
+    await it.has(1, 'subscribed false');
+    assert.deepEqual(it.seen, ['DISCONNECTED false', 'subscribed false']);
+  }
+  assert.equal(await own.metric('tokens_refused_total'), 2, 'neither was tried twice');
+});
+
+scenarioWith('a token that is over, and nobody to ask for another', site, async (own) => {
+  const it = watch(open(own.url, { token: makeToken(key, { exp: nowSeconds() - 100 }) }), { name: 'orders' });
+  await it.has(1, 'DISCONNECTED false');
+  assert.match(it.errors[0].message, /^disconnected for good: unauthorized \(1\)/);
+});
+
+scenarioWith('a token expires: the next one is asked for, and nobody notices', { ...site, gateway: { expired_seconds: 4 } }, async (own) => {
+  const backend = Backend.open(own);
+  let asked = 0;
+  // The first one is over, but within the leeway: another is needed in a second.
+  const getToken = async () => makeToken(key, { exp: nowSeconds() + (asked++ === 0 ? -5 : 3600) });
+  const client = open(own.url, { getToken });
+  const states = [];
+  client.onConnection(({ state }) => states.push(state));
+  const it = watch(client, { name: 'orders' });
+  await it.has(1, 'subscribed false');
+  const end = nowSeconds() + 4;
+  await until(wait, 'the second token', () => asked === 2);
+  await until(wait, 'the end of the first', () => nowSeconds() > end + 1);
+  await backend.publish('orders', { n: 1 });
+  await it.has(1, message(1, { n: 1 }));
+  assert.deepEqual(it.seen, ['subscribed false', message(1, { n: 1 })]);
+  assert.deepEqual(states.slice(-2), ['connecting', 'connected']);
+  assert.equal(asked, 2);
+});
+
+scenarioWith('no token in time: closed, and back with all that was missed', { ...site, gateway: { expired_seconds: 4 } }, async (own) => {
+  const backend = Backend.open(own);
+  let isAway = false;
+  const getToken = async () => {
+    if (isAway) throw new Error('my backend is away');
+    return makeToken(key, { exp: nowSeconds() - 5 });
+  };
+  const client = open(own.url, { getToken });
+  const it = watch(client, { name: 'orders' });
+  await it.has(1, 'subscribed false');
+  isAway = true;
+  await it.has(1, 'DISCONNECTED true');
+  assert.match(it.errors.find(({ errorCode }) => errorCode === 'DISCONNECTED').message, /connection expired \(3005\)$/);
+  await it.has(1, 'CONNECTION_ERROR true');
+  for (const n of [1, 2, 3]) await backend.publish('orders', { n });
+  isAway = false;
+  await it.has(1, 'subscribed true');
+  assert.deepEqual(it.steady().slice(0, 6), [
+    'subscribed false', 'DISCONNECTED true', ...[1, 2, 3].map((n) => message(n, { n }, 'restored')), 'subscribed true',
+  ]);
+});
+
+scenarioWith('who a client is comes from its token', { ...site, 'channel "room"': { presence: 'full' }, broker: { presence_return_ms: 0 } },
+  async (own) => {
+    const backend = Backend.open(own);
+    const raw = await Client.open(own);
+    await raw.subscribe('room');
+    const who = {};
+    const members = ['ann', 'bob'].map((sub) => {
+      const client = open(own.url, { getToken: () => makeToken(key, { sub }) });
+      client.onConnection(({ clientId }) => clientId && (who[clientId] = sub));
+      return watch(client, { name: 'room' });
+    });
+    const preview = watch(open(own.url, { token: makeToken(key, { sub: 'cid', view: 'preview' }) }), { name: 'room' });
+    await Promise.all([...members, preview].map((at) => at.has(1, 'subscribed false')));
+    const { presence } = (await raw.command('presence', { channel: 'room' })).presence;
+    delete presence[raw.connected.client];
+    assert.deepEqual(Object.fromEntries(Object.values(presence).map(({ client, user }) => [client, user])), who);
+    assert.equal(Object.keys(who).length, 2);
+    await backend.publish('room', { n: 1 }, { publisher: 'ann' });
+    const got = 'message 1 {"payload":{"n":1},"publisher":{"id":"ann"}}';
+    await Promise.all(members.map((at) => at.has(1, got)));
+    assert.deepEqual(preview.seen, ['subscribed false'], 'it is in another world');
+  });
 
 // --- programs ---
 

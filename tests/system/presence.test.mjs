@@ -1,8 +1,11 @@
 // Who is there: presence and presence_stats across two gateways, asked by the stock SDK and by hand;
 // whole answers or an error, whatever happens to a gateway.
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { after } from 'node:test';
 import { Client, sdkClient, sdkSubscription, sdkVersions } from './client.mjs';
-import { Child, freePort, patience, programs, scenarioWith, sharedCluster, until } from './harness.mjs';
+import { Child, freePort, patience, programs, scenarioWith, sharedCluster, temporaryDirectory, until } from './harness.mjs';
+import { makeToken, newKey, writeKeys } from './tokens.mjs';
 
 // Another gateway of a cluster. Clients open it as they open the cluster.
 async function secondGateway(cluster) {
@@ -78,6 +81,53 @@ scenario('the clients of all gateways are listed, and counted', async () => {
     assert.deepEqual(stats, { num_clients: 3, num_users: 1 }); // anonymous ones are one user
   }
 });
+
+const keyDirectory = await temporaryDirectory();
+after(() => rm(keyDirectory, { recursive: true, force: true }));
+const key = newKey('HS256', 'default');
+const withTokens = { 'site "default"': { keys: await writeKeys(keyDirectory, 'default.keys', key) } };
+
+async function member(gateway, sub, channel, more = {}) {
+  const client = await Client.open(gateway, { connect: false });
+  const { connect } = await client.command('connect', { token: makeToken(key, { sub, ...more }) });
+  client.connected = connect;
+  await client.subscribe(channel);
+  return client;
+}
+
+scenarioWith('members are listed by their ids, and each counts once', { broker: { presence_return_ms: 0 }, ...channels, ...withTokens },
+  async (own) => {
+    const two = await secondGateway(own);
+    const channel = 'room:members';
+    const ann = await member(own, 'ann', channel);
+    const bob = await member(two, 'bob ünï', channel);
+    const ids = (...list) => Object.fromEntries(list.map(([{ connected: { client } }, user]) => [client, { client, user }]));
+    const stats = async (client) => (await client.command('presence_stats', { channel })).presence_stats;
+    for (const client of [ann, bob]) {
+      assert.deepEqual(await presence(client, channel), ids([ann, 'ann'], [bob, 'bob ünï']));
+      assert.deepEqual(await stats(client), { num_clients: 2, num_users: 2 });
+    }
+    // The same member elsewhere, a visitor with an id, one without: the preview is another stream.
+    const again = await member(two, 'ann', channel);
+    const visitor = await member(own, 'v-1', channel, { type: 'VISITOR' });
+    const nobody = await subscribed(own, channel);
+    const preview = await member(own, 'ann', channel, { view: 'preview' });
+    const all = ids([ann, 'ann'], [bob, 'bob ünï'], [again, 'ann'], [visitor, 'v-1'], [nobody, '']);
+    for (const client of [ann, bob, again, visitor, nobody]) {
+      assert.deepEqual(await presence(client, channel), all);
+      assert.deepEqual(await stats(client), { num_clients: 5, num_users: 4 });
+    }
+    assert.deepEqual(await presence(preview, channel), ids([preview, 'ann']));
+    // SDKs show the same.
+    const sdk = sdkClient(two, '5.8.0', { token: makeToken(key, { sub: 'dora' }) });
+    const subscription = sdkSubscription(sdk, channel);
+    subscription.subscribe();
+    sdk.connect();
+    const { client } = await sdk.expect('connected');
+    await subscription.expect('subscribed');
+    assert.deepEqual((await subscription.presence()).clients, { ...all, [client]: { client, user: 'dora' } });
+    assert.deepEqual(await subscription.presenceStats(), { numClients: 6, numUsers: 5 });
+  });
 
 for (const version of Object.keys(sdkVersions)) {
   scenario(`SDK ${version} reads both`, async () => {

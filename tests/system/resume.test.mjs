@@ -4,17 +4,22 @@
 import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client, sdkClient, sdkSubscription, sdkVersions } from './client.mjs';
-import { delay, scenarioWith } from './harness.mjs';
+import { delay, patience, scenarioWith, until } from './harness.mjs';
 import { seed, seeded } from './random.mjs';
 
 const batch = 20;
 
-// Publishes {n} = offset, about `perSecond` of them, until `total` or stop().
+// Publishes {n} = offset, about `perSecond` of them, until `total` or stop(); none above state.limit, so
+// that what an absence misses need not depend on how fast anybody is.
 function stream(backend, channel, total, perSecond) {
-  const state = { sent: 0, stopped: false };
+  const state = { sent: 0, stopped: false, limit: Infinity };
   const work = (async () => {
     const began = performance.now();
     while (state.sent < total && !state.stopped) {
+      if (state.sent + batch > state.limit) {
+        await delay(1);
+        continue;
+      }
       const size = Math.min(batch, total - state.sent);
       const payloads = Array.from({ length: size }, (_, i) => ({ n: state.sent + 1 + i }));
       const results = await backend.publishMany(channel, payloads);
@@ -24,8 +29,11 @@ function stream(backend, channel, total, perSecond) {
       if (ahead > 0) await delay(ahead);
     }
   })();
-  return { state, work, stop: () => { state.stopped = true; return work; } };
+  const reaches = (offset) => until(patience, `message ${offset} to be published`, () => state.sent >= Math.min(offset, total));
+  return { state, work, reaches, stop: () => { state.stopped = true; return work; } };
 }
+
+const restorable = 300; // messages
 
 // What a client saw of the stream; every message must be the next one.
 class Witness {
@@ -88,11 +96,21 @@ scenarioWith('100,000 messages, 200 returns', {}, { timeout: 240000 }, async (cl
     client.onPush = (push) => guarded(() => witness.message(push.pub));
     if (failure) throw failure;
     came++;
-    // Random points of the stream; most absences fit into what is kept, some do not.
+    // Random points of the stream. Every fourth absence is too long, every fourth is not, however slow the machine.
     await delay(random.below(80));
-    client.cut();
+    if (came % 4 === 0) {
+      flow.state.limit = flow.state.sent;
+      await until(patience, 'the client to have everything', () => failure || witness.position >= flow.state.sent);
+      client.cut();
+      flow.state.limit = flow.state.sent + batch * (1 + random.below(restorable / batch - 2));
+      await flow.reaches(flow.state.limit - batch);
+    } else {
+      flow.state.limit = Infinity;
+      client.cut();
+      if (came % 4 === 2) await flow.reaches(witness.position + restorable + batch);
+      else await delay(random.below(40));
+    }
     if (failure) throw failure;
-    await delay(random.next() < 0.2 ? 60 + random.below(100) : random.below(40));
   }
   await flow.work;
   const last = await Client.open(cluster);
@@ -107,7 +125,7 @@ scenarioWith('100,000 messages, 200 returns', {}, { timeout: 240000 }, async (cl
 for (const version of Object.keys(sdkVersions)) {
   scenarioWith(`SDK ${version} leaves and returns 30 times`, {}, { timeout: 240000 }, async (cluster) => {
     const random = seeded(`resume ${version}`);
-    const flow = stream(Backend.open(cluster), 'long', Infinity, 1000);
+    const flow = stream(Backend.open(cluster), 'long', Infinity, 500);
     const sdk = sdkClient(cluster, version);
     const subscription = sdkSubscription(sdk, 'long', { recoverable: true, positioned: true });
     const witness = { position: null, recovered: 0, lost: 0 };
@@ -140,7 +158,8 @@ for (const version of Object.keys(sdkVersions)) {
         await subscription.expect('publication');
         sdk.disconnect();
       }
-      await delay(round % 5 === 4 ? 500 : random.below(100));
+      if (round % 5 === 4) await flow.reaches(witness.position + restorable + batch);
+      else await delay(random.below(100));
     }
     await flow.stop();
     assert.deepEqual(failures, []);
