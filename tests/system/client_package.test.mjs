@@ -232,7 +232,11 @@ scenarioWith('a bad token ends the connection for good and says why, a better on
 scenarioWith('a token that is over, and nobody to ask for another', site, async (own) => {
   const it = watch(open(own.url, { token: makeToken(key, { exp: nowSeconds() - 100 }) }), { name: 'orders' });
   await it.has(1, 'DISCONNECTED false');
-  assert.match(it.errors[0].message, /^disconnected for good: unauthorized \(1\)/);
+  assert.deepEqual(it.seen, ['CONNECTION_ERROR true', 'DISCONNECTED false']);
+  assert.deepEqual(it.errors.map((error) => error.message), [
+    'connecting failed, trying again: token expired',
+    'disconnected for good: unauthorized (1); connect() opens a new connection',
+  ]);
 });
 
 scenarioWith('a token expires: the next one is asked for, and nobody notices', { ...site, gateway: { expired_seconds: 4 } }, async (own) => {
@@ -260,7 +264,7 @@ scenarioWith('no token in time: closed, and back with all that was missed', { ..
   let isAway = false;
   const getToken = async () => {
     if (isAway) throw new Error('my backend is away');
-    return makeToken(key, { exp: nowSeconds() - 5 });
+    return makeToken(key, { exp: nowSeconds() - 50 });
   };
   const client = open(own.url, { getToken });
   const it = watch(client, { name: 'orders' });
@@ -271,10 +275,15 @@ scenarioWith('no token in time: closed, and back with all that was missed', { ..
   await it.has(1, 'CONNECTION_ERROR true');
   for (const n of [1, 2, 3]) await backend.publish('orders', { n });
   isAway = false;
-  await it.has(1, 'subscribed true');
-  assert.deepEqual(it.steady().slice(0, 6), [
-    'subscribed false', 'DISCONNECTED true', ...[1, 2, 3].map((n) => message(n, { n }, 'restored')), 'subscribed true',
-  ]);
+  await it.has(1, message(3, { n: 3 }, 'restored'));
+  const restoredAt = it.seen.indexOf(message(3, { n: 3 }, 'restored'));
+  await until(wait, 'the word that all is there', () => it.seen.lastIndexOf('subscribed true') > restoredAt);
+  // While the clocks' leeway lasts, the old token is good for some seconds more.
+  const again = 'DISCONNECTED true\nsubscribed true\n';
+  const [first, last] = it.steady().join('\n').replaceAll(again, '').split('DISCONNECTED true\n');
+  assert.equal(first, 'subscribed false\n');
+  const restored = [1, 2, 3].map((n) => `${message(n, { n }, 'restored')}\n`).join('');
+  assert.ok(last.startsWith(`${restored}subscribed true`), last);
 });
 
 scenarioWith('who a client is comes from its token', { ...site, 'channel "room"': { presence: 'full' }, broker: { presence_return_ms: 0 } },
