@@ -8,7 +8,7 @@
 //   <!-- test: is the one that runs this page -->   only ./dev test
 // Default ports are replaced by free ones, the folder build/ by the build that is under test.
 import assert from 'node:assert/strict';
-import { access, readFile, rm } from 'node:fs/promises';
+import { access, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
@@ -107,27 +107,69 @@ async function runPage(file, settings) {
 
 // These start a node of their own; those that make files are played in a folder of their own.
 const makeFiles = ['docs/tokens.md'];
-for (const file of ['README.md', 'docs/quick-start.md', 'docs/operations.md', 'docs/backend-guide.md', ...makeFiles]) {
+// These find one.
+const withRunningNode = ['docs/client-guide.md', 'sdk/js/client/README.md', 'sdk/js/backend/README.md', 'sdk/python/README.md'];
+const withOwnNode = ['README.md', 'docs/quick-start.md', 'docs/operations.md', 'docs/backend-guide.md', ...makeFiles];
+for (const file of withOwnNode) {
   scenario(`every command of ${file}`, null, { timeout: 240000 }, async () => {
     const settings = await freeSettings();
     if (makeFiles.includes(file)) {
       settings.folder = await temporaryDirectory();
       atEnd(() => rm(settings.folder, { recursive: true, force: true }));
+      await symlink(join(root, 'node_modules'), join(settings.folder, 'node_modules'));
     }
     await runPage(file, settings);
   });
 }
 
+// Every page of the repository, by its path.
+async function allPages(folder = '') {
+  const entries = await readdir(join(root, folder), { withFileTypes: true });
+  const pages = await Promise.all(entries.map((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return /^(node_modules|build.*|\..*)$/.test(entry.name) ? [] : allPages(path);
+    return path.endsWith('.md') ? [path] : [];
+  }));
+  return pages.flat();
+}
+
+// As GitHub names the headings of a page.
+const anchors = (page) => new Set([...page.replaceAll(/^```[^]*?^```$/gm, '').matchAll(/^#+ (.*)$/gm)]
+  .map(([, heading]) => heading.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')));
+
 scenario('links between pages lead somewhere', null, async () => {
-  const pages = ['README.md', 'docs/quick-start.md', 'docs/concepts.md', 'docs/operations.md', 'docs/protocol.md', 'docs/metrics.md',
-    'deploy/README.md', 'CHANGELOG.md', 'docs/client-guide.md', 'docs/tokens.md', 'sdk/js/client/README.md', 'docs/backend-guide.md',
-    'sdk/js/backend/README.md', 'sdk/python/README.md'];
-  for (const file of pages) {
+  for (const file of await allPages()) {
     const page = await readFile(join(root, file), 'utf8');
-    for (const [, target] of page.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
-      await access(join(root, dirname(file), target));
+    for (const [link, target, anchor] of page.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
+      const other = target ? join(dirname(file), target) : file;
+      await access(join(root, other));
+      if (anchor) assert.ok(anchors(await readFile(join(root, other), 'utf8')).has(anchor), `${file}: ${link}`);
     }
   }
+});
+
+scenario('no page has commands that nobody runs', null, async () => {
+  const byRoot = ['deploy/README.md']; // its units and settings are what deploy.test.mjs is about
+  for (const file of await allPages()) {
+    const hasCommands = commandBlocks(await readFile(join(root, file), 'utf8')).length > 0;
+    const isRun = [...withOwnNode, ...withRunningNode, ...byRoot].includes(file);
+    assert.equal(hasCommands, isRun, file);
+  }
+});
+
+scenario('every example of settings is right', null, async () => {
+  let count = 0;
+  for (const file of await allPages()) {
+    for (const [, text] of (await readFile(join(root, file), 'utf8')).matchAll(/^```ini\n([^]*?)^```$/gm)) {
+      const directory = await temporaryDirectory();
+      atEnd(() => rm(directory, { recursive: true, force: true }));
+      await writeFile(join(directory, 'example.ini'), text);
+      const { code, stderr } = await run(programs.cli, ['check-config', join(directory, 'example.ini')]);
+      assert.equal(code, 0, `${file}: ${stderr}`);
+      count++;
+    }
+  }
+  assert.ok(count >= 3);
 });
 
 // --- tables ---
@@ -178,7 +220,7 @@ function sharedSettings() {
   };
 }
 
-for (const file of ['docs/client-guide.md', 'sdk/js/client/README.md', 'sdk/js/backend/README.md', 'sdk/python/README.md']) {
+for (const file of withRunningNode) {
   dialogue(`every command of ${file}`, { timeout: 240000 }, () => runPage(file, sharedSettings()));
 }
 
