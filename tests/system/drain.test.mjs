@@ -100,7 +100,7 @@ scenarioWith('who has knocked before the signal gets an answer', { gateway: { dr
 
 node('clients of a drained gateway come back recovered on the other, whose own notice nothing',
   { gateway: { drain_seconds: 2 } }, async (cluster) => {
-    const publisher = new Publisher(cluster, ['a', 'b'], 100);
+    const publisher = new Publisher(cluster, ['a', 'b'], 50); // 300 messages are 12 s
     await publisher.works();
     const followers = [
       ...Array.from({ length: 12 }, (_, i) => new RawFollower(cluster, ['a', 'b'], `raw ${i}`)),
