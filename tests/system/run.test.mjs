@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { DevRun } from './dev_run.mjs';
-import { atEnd, httpGet, scenario, temporaryDirectory, within } from './harness.mjs';
+import { DevRun, freeRange } from './dev_run.mjs';
+import { atEnd, httpGet, patience, scenario, temporaryDirectory, within } from './harness.mjs';
 
 let directory;
 before(async () => {
@@ -23,12 +23,12 @@ const fresh = (name) => ({ RUN_DIR: join(directory, name) });
 async function fails(name, args, env) {
   const node = await DevRun.launch(args, { ...fresh(name), ...env });
   atEnd(() => node.child.signal('SIGKILL'));
-  const { code } = await within(60000, `the end of ./dev run ${args.join(' ')}`, node.child.exited);
+  const { code } = await within(patience, `the end of ./dev run ${args.join(' ')}`, node.child.exited);
   assert.notEqual(code, 0);
   return node.child.stderr.join('\n');
 }
 
-scenario('two gateways on one port: what ends is started again, what is asked is killed', null, { timeout: 180000 }, async () => {
+scenario('two gateways on one port: what ends is started again, what is asked is killed', null, { timeout: 240000 }, async () => {
   const node = await DevRun.start(['--gateways', '2'], fresh('two'));
   atEnd(() => node.stop());
   const first = node.processes;
@@ -77,14 +77,14 @@ scenario('two gateways on one port: what ends is started again, what is asked is
   const began = performance.now();
   const { code } = await node.stop();
   assert.equal(code, 0);
-  assert.ok(performance.now() - began < 15000);
+  assert.ok(performance.now() - began < 30000);
 });
 
 scenario('a port that is taken is named', null, async () => {
   const server = createServer();
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const port = (await freeRange(3)) + 2;
+  await new Promise((done) => server.listen(port, '127.0.0.1', done));
   atEnd(() => server.close());
-  const { port } = server.address();
   const said = await fails('taken', [], { MILLRACE_GATEWAY_LISTEN_PORT: `${port}` });
   assert.match(said, new RegExp(`127\\.0\\.0\\.1:${port} is taken.*set \\[gateway\\] listen_port`));
   assert.match(await fails('taken', ['--gateways', '3'], { MILLRACE_GATEWAY_ADMIN_PORT: `${port - 2}` }),
@@ -104,7 +104,7 @@ scenario('wrong arguments and settings', null, async () => {
   assert.match(await fails('wrong', ['--gateways', '2'], { MILLRACE_GATEWAY_LISTEN_PORT: '0' }), /set \[gateway\] listen_port/);
 });
 
-scenario('a file of settings is obeyed; beyond loopback there is no demo', null, { timeout: 120000 }, async () => {
+scenario('a file of settings is obeyed; beyond loopback there is no demo', null, { timeout: 240000 }, async () => {
   const file = join(directory, 'own.ini');
   await writeFile(file, '[gateway]\nname = edge\nlisten_address = 0.0.0.0\nanonymous = yes\n');
   const node = await DevRun.start(['--config', file], fresh('own'));
