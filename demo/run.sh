@@ -107,7 +107,7 @@ prepare_page() {
     local page=$RUN_DIR/page
     mkdir -p "$page"
     install_node
-    install_npm sdk/js/client sdk/js/backend
+    install_npm
     cp demo/index.html demo/style.css demo/icon.svg "$page"
     node_modules/.bin/esbuild demo/page.js --bundle --minify --format=esm --target=es2022 \
         --log-level=warning --outfile="$page/page.js"
