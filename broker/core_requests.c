@@ -298,7 +298,7 @@ static void run(core_t *core, party_t *from, const struct backend_request *reque
     case BACKEND_PING:
         ping(core, from, request);
         break;
-    case BACKEND_NONE: /* does not decode */
+    default: /* does not decode */
         break;
     }
 }

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/buffer.h"
 #include "proto/span.h"
 
 /* store - where publications become permanent. One interface, several engines.
@@ -24,15 +25,31 @@ struct store_append {
     struct span body; /* all spans are borrowed for the call */
 };
 
+/* A handler is registered, or is not any more: kept under an opaque key of at most
+ * STORE_HANDLER_KEY_MAX bytes. Completions of registrations come in their order. */
+#define STORE_HANDLER_KEY_MAX 1024
+
+struct store_registration {
+    uint64_t ticket; /* the caller's, apart from those of appends; comes back in the completion */
+    struct span key; /* borrowed for the call */
+    bool removed;
+};
+
 struct store_completion {
+    bool is_registration;
     uint64_t ticket;
     enum store_outcome outcome;
 };
 
 typedef struct store store_t;
 
+/* The key is valid for the call. */
+typedef void store_visit_fn(struct span key, void *arg);
+
 struct store_engine {
     bool (*append)(store_t *self, const struct store_append *append);
+    bool (*registration)(store_t *self, const struct store_registration *registration);
+    void (*visit_handlers)(store_t *self, store_visit_fn *visit, void *arg);
     bool (*next)(store_t *self, struct store_completion *out);
     void (*destroy)(store_t *self);
 };
@@ -46,10 +63,28 @@ struct store {
  * memory is exhausted. */
 store_t *store_memory_new(void);
 
+/* The same, and handlers are kept in a file, which is made when it is not there and which no other
+ * process may have open. What was accepted since the last store_next is committed by the next one,
+ * all at once and synchronously (SQLite, WAL, synchronous=FULL). NULL on failure: *why says what is
+ * wrong with the file; empty: memory is exhausted. */
+store_t *store_sqlite_new(const char *path, struct buffer *why);
+
 /* False: not accepted (no memory), which is the same as STORE_FAILED. */
 static inline bool store_append(store_t *self, const struct store_append *append)
 {
     return self->engine->append(self, append);
+}
+
+/* False: not accepted, which is the same as STORE_FAILED. */
+static inline bool store_registration(store_t *self, const struct store_registration *registration)
+{
+    return self->engine->registration(self, registration);
+}
+
+/* Each handler that is registered, in no order; nothing may be registered meanwhile. */
+static inline void store_visit_handlers(store_t *self, store_visit_fn *visit, void *arg)
+{
+    self->engine->visit_handlers(self, visit, arg);
 }
 
 /* False when nothing is complete now. */

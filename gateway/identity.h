@@ -2,7 +2,7 @@
 #include <stdint.h>
 
 #include "common/site_keys.h"
-#include "gateway/subscriber.h"
+#include "common/subscriber.h"
 
 /* identity - who a connection token (a JWT, RFC 7519) says that somebody is.
  *

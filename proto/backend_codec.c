@@ -264,8 +264,7 @@ static enum status read_request(const struct keys *keys, size_t bytes, struct ba
         return read_items(keys, bytes, &out->items);
     case BACKEND_HISTORY:
         return read_history(keys, &out->history);
-    case BACKEND_PING:
-    case BACKEND_NONE:
+    default:
         break;
     }
     return STATUS_OK;

@@ -28,7 +28,7 @@
  * It is built once, at the broker, and has no raw newline.
  */
 
-#define BUS_VERSION 1
+#define BUS_VERSION 2
 
 enum bus_frame_type {
 #define BUS_FRAME(name, NAME, type) BUS_##NAME = type,
@@ -52,16 +52,38 @@ enum bus_question_kind {
                               flag BUS_REPLY_RECOVERED says that they join on without a hole */
     BUS_HISTORY = 4,       /* up to `limit` publications, from the oldest kept or after `since` */
     BUS_PRESENCE = 5,      /* the clients that are subscribed, on all gateways */
-    BUS_PRESENCE_STATS = 6 /* how many clients and users they are */
+    BUS_PRESENCE_STATS = 6, /* how many clients and users they are */
+    BUS_PERMIT = 7          /* may the asker go on reading? The position comes along */
 };
 
 #define BUS_QUESTION_RECOVER   0x01 /* SUBSCRIBE */
 #define BUS_QUESTION_ANY_EPOCH 0x02 /* SUBSCRIBE, HISTORY: the client named no epoch */
 #define BUS_QUESTION_SINCE     0x04 /* HISTORY: (epoch, offset) is given */
 #define BUS_QUESTION_REVERSE   0x08 /* HISTORY: newest first */
+#define BUS_QUESTION_RESUMES   0x10 /* the asker could read before, on this connection or another */
 
 #define BUS_REPLY_RECOVERED 0x01
 #define BUS_REPLY_SAME      0x02 /* count and publications are those of the reply in front of it */
+#define BUS_REPLY_TEMPORARY 0x04 /* a refusal that asking again later may change */
+
+/* reply.grant_ms */
+#define BUS_GRANT_ONCE    0          /* this once: each publication is to be asked for */
+#define BUS_GRANT_FOREVER UINT32_MAX /* as long as the subscription lives */
+
+enum bus_revoke_mode {
+    BUS_REVOKE_RECHECK = 1,   /* subscriptions: ask again before anything more is delivered */
+    BUS_REVOKE_DENY = 2,      /* subscriptions: end them */
+    BUS_REVOKE_DISCONNECT = 3 /* connections: close them for good */
+};
+
+/* What a revocation is about; without any it is everything on every site. Preview is never the
+ * concern of RECHECK and DENY. */
+#define BUS_SCOPE_SITE       0x01
+#define BUS_SCOPE_APP        0x02
+#define BUS_SCOPE_CHANNEL    0x04 /* and all its resources, unless */
+#define BUS_SCOPE_RESOURCE   0x08 /* exactly this one */
+#define BUS_SCOPE_TYPE       0x10
+#define BUS_SCOPE_SUBSCRIBER 0x20 /* whose id is this one, which may be empty */
 
 /* struct bus_hello, bus_welcome, ..., bus_question, bus_reply, ... from the table. */
 #define BUS_U8(name)      uint8_t name;

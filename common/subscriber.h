@@ -20,5 +20,7 @@ struct subscriber {
 
 /* "VISITOR", "MEMBER" or "ADMIN", as in tokens. */
 const char *subscriber_type_text(enum subscriber_type type);
+/* The reverse. False for any other word. */
+bool subscriber_type_parse(struct span word, enum subscriber_type *out);
 /* The same person, in the same role and context. */
 bool subscriber_equal(const struct subscriber *a, const struct subscriber *b);

@@ -1,4 +1,4 @@
-#include "gateway/subscriber.h"
+#include "common/subscriber.h"
 
 const char *subscriber_type_text(enum subscriber_type type)
 {
@@ -11,6 +11,16 @@ const char *subscriber_type_text(enum subscriber_type type)
         break;
     }
     return "VISITOR";
+}
+
+bool subscriber_type_parse(struct span word, enum subscriber_type *out)
+{
+    for (int type = SUBSCRIBER_VISITOR; type <= SUBSCRIBER_ADMIN; type++) {
+        *out = (enum subscriber_type)type;
+        if (span_is(word, subscriber_type_text(*out)))
+            return true;
+    }
+    return false;
 }
 
 bool subscriber_equal(const struct subscriber *a, const struct subscriber *b)
