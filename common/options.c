@@ -273,6 +273,7 @@ options_t *options_load(const char *file, char *const *environment, struct buffe
         options_read_environment(&load, environment);
     if (load.errors == 0) {
         inherit(&load);
+        options_resolve_store(&load, file);
         options_check(&load);
     }
     finish(&load);

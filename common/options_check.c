@@ -3,6 +3,7 @@
 #include "common/address.h"
 #include "common/endpoint.h"
 #include "common/options_priv.h"
+#include "common/policy.h"
 
 /* Rules that a single value cannot break by itself. */
 
@@ -201,6 +202,13 @@ static void check_labels(struct options_load *self)
                              "'_' or '-'",
                              options->site[i].where, options->site[i].label);
     }
+    for (size_t i = 0; i < options->rule_count; i++) {
+        if (!address_is_id(span_text(options->rule[i].label)))
+            options_complain(self, (struct option_place){0},
+                             "%s: [rule \"%s\"]: the label must be 1 to 64 letters, digits, '.', "
+                             "'_' or '-'",
+                             options->rule[i].where, options->rule[i].label);
+    }
     for (size_t i = 0; i < options->channel_count; i++) {
         if (!is_channel_label(span_text(options->channel[i].label)))
             options_complain(self, (struct option_place){0},
@@ -208,6 +216,38 @@ static void check_labels(struct options_load *self)
                              "and a channel",
                              options->channel[i].where, options->channel[i].label);
     }
+}
+
+/* --- who may read --- */
+
+/* Under the line where the section begins: what is wrong is not one of its keys alone. */
+static void check_rule(struct options_load *self, policy_t *policy, const struct options_rule *at)
+{
+    struct policy_rule rule = {.label = at->label,
+                               .site = at->site,
+                               .app = at->app,
+                               .channel = at->channel,
+                               .resource = at->resource,
+                               .allow = at->allow,
+                               .deny = at->deny};
+    struct buffer why = {0};
+    if (!policy_add(policy, &rule, &why)) {
+        if (why.size == 0)
+            buffer_put_text(&why, "out of memory");
+        options_complain(self, (struct option_place){0}, "%s: [rule \"%s\"] %.*s", at->where,
+                         at->label, SPAN_ARG(buffer_span(&why)));
+    }
+    buffer_free(&why);
+}
+
+static void check_rules(struct options_load *self)
+{
+    policy_t *policy = policy_new(&(struct policy_settings){0}, NULL, NULL);
+    if (!policy)
+        options_complain(self, (struct option_place){0}, "out of memory");
+    for (size_t i = 0; policy && i < self->options->rule_count; i++)
+        check_rule(self, policy, &self->options->rule[i]);
+    policy_destroy(&policy);
 }
 
 void options_check(struct options_load *self)
@@ -219,4 +259,5 @@ void options_check(struct options_load *self)
     check_demo(self);
     check_listeners(self);
     check_labels(self);
+    check_rules(self);
 }

@@ -96,10 +96,12 @@ void option_print_default(struct buffer *to, const struct option *option);
 /* "yes or no", "a whole number, 1 to 3600 (s)", "an IPv4 or IPv6 address" ... */
 void option_print_range(struct buffer *to, const struct option *option);
 
-/* options_file.c, options_environment.c, options_check.c */
+/* options_file.c, options_environment.c, options_path.c, options_check.c */
 void options_read_file(struct options_load *self, const char *path);
 /* A whole small file in memory, zero-terminated, to be freed; NULL and *rule on failure. Regular
  * files without zero bytes only. */
 char *options_read_text(const char *path, size_t max, const char **rule);
 void options_read_environment(struct options_load *self, char *const *environment);
+/* [store] path as it is to be opened; `file` as for options_load. */
+void options_resolve_store(struct options_load *self, const char *file);
 void options_check(struct options_load *self);

@@ -42,9 +42,29 @@ static bool all_words(struct span text, bool (*valid)(struct span word))
     return true;
 }
 
+/* Whether `word` is one of `words`, which are separated by spaces. */
+static bool is_among(struct span word, const char *words)
+{
+    for (; *words; words += strspn(words, " ")) {
+        struct span at = span_of(words, strcspn(words, " "));
+        if (span_equal(word, at))
+            return true;
+        words += at.size;
+    }
+    return false;
+}
+
+#define RIGHTS "publish history preview handle revoke"
+#define TYPES  "admin member visitor everyone"
+
 static bool is_right(struct span word)
 {
-    return span_is(word, "publish") || span_is(word, "history") || span_is(word, "preview");
+    return is_among(word, RIGHTS);
+}
+
+static bool is_type(struct span word)
+{
+    return is_among(word, TYPES);
 }
 
 /* "*", "null" (what browsers send for files), or scheme://host[:port] and nothing behind it. */
@@ -78,6 +98,24 @@ static bool are_rights(struct span text)
     return all_words(text, is_right);
 }
 
+static bool are_types(struct span text)
+{
+    return all_words(text, is_type);
+}
+
+static bool is_channel_or_empty(struct span text)
+{
+    struct address address = {.view = VIEW_LIVE, .channel = text};
+    return text.size == 0 || address_check(&address) == ADDRESS_OK;
+}
+
+/* With a ';' in front it could not be written down again: behind a blank that begins a comment. */
+static bool is_resource_or_empty(struct span text)
+{
+    struct address address = {.view = VIEW_LIVE, .channel = span_text("c"), .resource = text};
+    return text.size == 0 || (text.data[0] != ';' && address_check(&address) == ADDRESS_OK);
+}
+
 /* Something that a person typed and can see whole. */
 static bool is_printable(struct span text)
 {
@@ -100,7 +138,13 @@ static const struct text_unit {
     {"path", is_printable, "a path: at most 1024 bytes, none of them a control character"},
     {"text", is_printable, "a text: at most 1024 bytes, none of them a control character"},
     {"apps", are_apps, "app ids (letters, digits, '.', '_' or '-'), separated by spaces"},
-    {"rights", are_rights, "words out of: publish history preview"},
+    {"rights", are_rights, "words out of: " RIGHTS},
+    {"app", is_name_or_empty, "1 to 64 letters, digits, '.', '_' or '-'"},
+    {"channel", is_channel_or_empty,
+     "a channel: letters, digits, '_' and '-', with an optional leading '@'"},
+    {"resource", is_resource_or_empty,
+     "a resource: at most 139 characters of UTF-8, the first of them no ';'"},
+    {"types", are_types, "words out of: " TYPES},
 };
 
 static const struct text_unit *text_unit(const struct option *option)

@@ -37,7 +37,7 @@ struct policy_site {
     enum policy_unavailable unavailable;
 };
 
-/* One [rule "label"]. Texts as in the settings; empty: absent. */
+/* One [rule "label"]. Texts as in the settings; all but the label may be NULL, which is empty. */
 struct policy_rule {
     const char *label;
     const char *site; /* empty: every site */
@@ -48,9 +48,9 @@ struct policy_rule {
 };
 
 struct policy_settings {
-    const struct policy_site *sites;
+    const struct policy_site *sites; /* each once */
     size_t site_count;
-    const struct policy_rule *rules;
+    const struct policy_rule *rules; /* at most one for each place */
     size_t rule_count;
 };
 
@@ -60,11 +60,15 @@ policy_t *policy_new(const struct policy_settings *settings, size_t *index, stru
 /* Sets *self_p to NULL; safe on NULL. */
 void policy_destroy(policy_t **self_p);
 
+/* One rule more, copied. False as above: *why begins with the key that it is about, when it is
+ * about one. */
+bool policy_add(policy_t *self, const struct policy_rule *rule, struct buffer *why);
+
 /* Never NULL: a site without settings of its own has the defaults. */
 const struct policy_site *policy_site(const policy_t *self, struct span site);
 
 /* The rule of this level for the address, NULL when there is none; one that names the site comes
- * before one for every site. */
+ * before one for every site. An address without a resource has no rule on the resource's level. */
 typedef struct rule rule_t;
 const rule_t *policy_find(const policy_t *self, const struct address *address,
                           enum permission_level level);
