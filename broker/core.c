@@ -30,12 +30,28 @@ core_t *core_new(const struct core_settings *settings, int64_t now_ms)
     self->idempotency = idempotency_new(settings->idempotency_ms, settings->idempotency_keys);
     self->parties = parties_new();
     self->presence = presence_new(&settings->presence, now_ms);
+    self->handlers = handlers_new();
+    self->asks = asks_new(&settings->asks, now_ms);
+    self->registrations = registrations_new();
+    self->revocations = revocations_new(&settings->revocations);
     self->reader = wire_reader_new();
     self->id_reader = wire_reader_new();
     if (!self->node || !self->streams || !self->idempotency || !self->parties || !self->presence ||
+        !self->handlers || !self->asks || !self->registrations || !self->revocations ||
         !self->reader || !self->id_reader)
         core_destroy(&self);
     return self;
+}
+
+static void end_asks(handler_t *handler, void *arg)
+{
+    core_asks_end(arg, handler);
+}
+
+static void drop_permits(party_t *party, void *arg)
+{
+    (void)arg;
+    core_permits_drop(party);
 }
 
 void core_destroy(core_t **self_p)
@@ -44,6 +60,10 @@ void core_destroy(core_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
+    if (self->handlers && self->asks)
+        handlers_visit(self->handlers, end_asks, self);
+    if (self->parties)
+        parties_visit(self->parties, drop_permits, NULL);
     core_free_appends(self);
     effects_free(&self->effects);
     buffer_free(&self->body);
@@ -53,6 +73,10 @@ void core_destroy(core_t **self_p)
     wire_reader_destroy(&self->id_reader);
     wire_reader_destroy(&self->reader);
     presence_destroy(&self->presence);
+    revocations_destroy(&self->revocations);
+    registrations_destroy(&self->registrations);
+    asks_destroy(&self->asks);
+    handlers_destroy(&self->handlers);
     parties_destroy(&self->parties);
     idempotency_destroy(&self->idempotency);
     streams_destroy(&self->streams);
@@ -71,6 +95,9 @@ void core_take_effect(core_t *self, struct core_effect *out)
 {
     for (;;) {
         effects_take(&self->effects, out);
+        if (out->kind == CORE_REGISTER &&
+            !core_find_registration(self, out->registration.ticket, &out->registration))
+            continue;
         if (out->kind != CORE_APPEND)
             return;
         const struct append *append = core_find_append(self, out->append.ticket);
@@ -99,6 +126,8 @@ void core_sent(core_t *self, party_t *to, enum core_sent sent)
     to->unanswered--;
     if (to->endpoint != PARTY_GATEWAY) {
         self->metrics->replies_dropped_total += sent == CORE_DROPPED;
+        if (sent == CORE_GONE)
+            core_backend_gone(self, to);
         return;
     }
     self->metrics->answers_dropped_total += sent == CORE_DROPPED;
@@ -166,6 +195,8 @@ static void run_second(core_t *self, int64_t now_ms)
 
 static void probe(party_t *party, void *arg)
 {
+    if (!LIST_EMPTY(&party->workers) && LIST_EMPTY(&party->asked))
+        core_asks_probe(arg, party);
     if (party->endpoint == PARTY_GATEWAY && party->welcome && party->unanswered == 0)
         core_probe_gateway(arg, party);
 }
@@ -183,10 +214,13 @@ static bool is_due(int64_t *at_ms, int64_t period_ms, int64_t now_ms)
 
 void core_tick(core_t *self, int64_t now_ms)
 {
+    self->now_ms = now_ms;
+    core_asks_tick(self, now_ms);
     if (is_due(&self->tick_ms, TICK_MS, now_ms)) {
         streams_tick(self->streams, now_ms, TICK_BUDGET);
         idempotency_expire(self->idempotency, now_ms, TICK_BUDGET);
         core_presence_tick(self, now_ms);
+        core_revocations_tick(self, now_ms);
     }
     if (is_due(&self->second_ms, SECOND_MS, now_ms)) {
         run_second(self, now_ms);
@@ -201,7 +235,9 @@ void core_tick(core_t *self, int64_t now_ms)
 int64_t core_wait(const core_t *self, int64_t now_ms)
 {
     int64_t next_ms = self->tick_ms < self->second_ms ? self->tick_ms : self->second_ms;
-    return next_ms > now_ms ? next_ms - now_ms : 0;
+    int64_t wait = next_ms > now_ms ? next_ms - now_ms : 0;
+    int64_t asks = core_asks_wait(self, now_ms);
+    return asks >= 0 && asks < wait ? asks : wait;
 }
 
 size_t core_memory(const core_t *self)
@@ -221,6 +257,8 @@ void core_measure(const core_t *self)
     metrics->evicted_total = streams_evicted(self->streams);
     metrics->headers_cut_total = streams_headers_cut(self->streams);
     metrics->idempotency_keys = idempotency_count(self->idempotency);
-    metrics->questions_waiting = self->asks;
+    metrics->questions_waiting = self->frames;
     core_presence_measure(self);
+    core_asks_measure(self);
+    core_revocations_measure(self);
 }

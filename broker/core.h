@@ -3,11 +3,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/core_asks.h"
 #include "broker/core_presence.h"
+#include "broker/core_revoke.h"
 #include "broker/metrics.h"
 #include "broker/parties.h"
 #include "broker/sites.h"
 #include "broker/store.h"
+#include "common/policy.h"
 #include "common/streams.h"
 #include "proto/span.h"
 
@@ -21,10 +24,14 @@
 typedef struct core core_t;
 
 struct core_settings {
-    const char *node;     /* name; copied */
-    const sites_t *sites; /* borrowed */
+    const char *node;       /* name; copied */
+    const sites_t *sites;   /* borrowed */
+    const policy_t *policy; /* borrowed */
     struct streams_settings streams;
     struct presence_settings presence;
+    struct asks_settings asks;
+    struct revocations_settings revocations;
+    size_t handlers; /* registered for one site */
     size_t payload_bytes;
     uint32_t unanswered_requests;
     int64_t idempotency_ms;
@@ -40,6 +47,7 @@ enum core_effect_kind {
     CORE_SEND,           /* send `bytes` to a gateway: peer */
     CORE_PUBLISH,        /* publish `bytes` followed by `body` as one frame on XPUB */
     CORE_APPEND,         /* hand `append` to the store */
+    CORE_REGISTER,       /* hand `registration` to the store */
     CORE_GATEWAY_JOINED, /* for the log: `bytes` is its name */
     CORE_GATEWAY_LEFT,
     CORE_GATEWAY_REFUSED /* for the log: `bytes` says why */
@@ -54,6 +62,7 @@ struct core_effect {
     struct span bytes;
     struct span body;
     struct store_append append;
+    struct store_registration registration;
 };
 
 /* Copies the settings. NULL only when memory is exhausted. */
@@ -73,6 +82,12 @@ void core_gateway_frame(core_t *self, struct span peer, struct span bytes, int64
 void core_xpub_event(core_t *self, struct span bytes, int64_t now_ms);
 /* The store's word on an append. */
 void core_stored(core_t *self, uint64_t ticket, enum store_outcome outcome, int64_t now_ms);
+
+/* Its word on a registration. */
+void core_registered(core_t *self, uint64_t ticket, enum store_outcome outcome, int64_t now_ms);
+/* At the start: a handler that the store remembers. False: its key is none, or memory is exhausted.
+ */
+bool core_restore_handler(core_t *self, struct span key);
 
 enum core_sent {
     CORE_SENT,    /* handed to the socket */

@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "broker/core_priv.h"
 #include "proto/bus_codec.h"
 
@@ -10,13 +12,14 @@
 
 /* --- sending --- */
 
-void core_end_send(core_t *core, party_t *gateway)
+bool core_end_send(core_t *core, party_t *gateway)
 {
     if (effects_end(&core->effects, CORE_SEND, gateway, NULL)) {
         gateway->unanswered++;
-        return;
+        return true;
     }
     core->metrics->answers_dropped_total++;
+    return false;
 }
 
 static void send_answers(core_t *core, party_t *gateway, size_t count)
@@ -28,7 +31,7 @@ static void send_answers(core_t *core, party_t *gateway, size_t count)
     }
     bus_put_answer(effects_begin(&core->effects),
                    &(struct bus_answer){.count = (uint16_t)count, .items = buffer_span(answers)});
-    core_end_send(core, gateway);
+    (void)core_end_send(core, gateway);
 }
 
 void core_probe_gateway(core_t *core, party_t *gateway)
@@ -39,7 +42,8 @@ void core_probe_gateway(core_t *core, party_t *gateway)
 
 void core_make_ready(core_t *core, party_t *gateway)
 {
-    if (gateway->ready || !gateway->first_ask || gateway->unanswered >= GATEWAY_WINDOW)
+    bool has_work = gateway->first_ask || !TAILQ_EMPTY(&gateway->decided);
+    if (gateway->ready || !has_work || gateway->unanswered >= GATEWAY_WINDOW)
         return;
     gateway->ready = true;
     gateway->next_ready = NULL;
@@ -140,6 +144,7 @@ static bool answer_known(core_t *core, party_t *gateway, stream_header_t *header
             recover(core, header, question, reply);
         break;
     case BUS_POSITION:
+    case BUS_PERMIT:
         break;
     case BUS_RANGE:
         range(core, header, question, reply);
@@ -158,9 +163,17 @@ static bool answer_known(core_t *core, party_t *gateway, stream_header_t *header
     return true;
 }
 
-/* False: it is answered later. */
+/* What the channel wants of every grant. Nobody asks about preview. */
+static void limit_grant(const stream_header_t *header, const struct address *address,
+                        struct bus_reply *reply)
+{
+    if (header->rule->check_each && address->view != VIEW_PREVIEW)
+        reply->grant_ms = BUS_GRANT_ONCE;
+}
+
+/* False: it is answered later. `permit`: what was decided about it, NULL: nothing yet. */
 static bool answer_question(core_t *core, party_t *gateway, const struct bus_question *question,
-                            struct bus_reply *reply, int64_t now_ms)
+                            const struct permit *permit, struct bus_reply *reply, int64_t now_ms)
 {
     struct address address;
     if (!address_decode(question->address, &address)) {
@@ -168,24 +181,30 @@ static bool answer_question(core_t *core, party_t *gateway, const struct bus_que
         refuse(reply, STATUS_BAD_INPUT, "not a canonical address");
         return true;
     }
+    if (permit && !core_put_decision(permit, reply))
+        return true;
+    if (question->asker.size > 0) {
+        enum permitted may = core_permit(core, gateway, question, &address, reply, now_ms);
+        if (may != PERMITTED)
+            return may == REFUSED;
+    }
     stream_header_t *header = streams_use(core->streams, question->address, &address, now_ms);
     if (!header) {
         refuse(reply, STATUS_TOO_MANY, "too many addresses in use");
         return true;
     }
+    limit_grant(header, &address, reply);
     return answer_known(core, gateway, header, question, reply, now_ms);
 }
 
 /* Appends one reply to the answers. False: none yet, it comes later. */
 static bool put_answer(core_t *core, party_t *gateway, const struct bus_question *question,
-                       enum status status, const char *why, int64_t now_ms)
+                       const struct permit *permit, int64_t now_ms)
 {
     struct bus_reply reply = {.token = question->token};
     buffer_reset(&core->publications);
-    core->metrics->questions_total++;
-    if (status)
-        refuse(&reply, status, why);
-    else if (!answer_question(core, gateway, question, &reply, now_ms))
+    core->metrics->questions_total += !permit;
+    if (!answer_question(core, gateway, question, permit, &reply, now_ms))
         return false;
     if (core->publications.failed) {
         reply = (struct bus_reply){.token = question->token};
@@ -194,6 +213,16 @@ static bool put_answer(core_t *core, party_t *gateway, const struct bus_question
     core->metrics->questions_refused_total += reply.status != STATUS_OK;
     bus_put_reply(&core->answers, &reply);
     return true;
+}
+
+static void put_refusal(core_t *core, const struct bus_question *question, enum status status,
+                        const char *why)
+{
+    struct bus_reply reply = {.token = question->token};
+    refuse(&reply, status, why);
+    core->metrics->questions_total++;
+    core->metrics->questions_refused_total++;
+    bus_put_reply(&core->answers, &reply);
 }
 
 /* --- frames of questions --- */
@@ -212,7 +241,8 @@ static void refuse_all(core_t *core, party_t *gateway, struct span items, enum s
                 items.size = 0;
                 break;
             }
-            count += put_answer(core, gateway, &question, status, why, 0);
+            put_refusal(core, &question, status, why);
+            count++;
         }
         send_answers(core, gateway, count);
     }
@@ -234,7 +264,7 @@ void core_ask(core_t *core, party_t *gateway, struct span frame)
     } else if (gateway->asks >= GATEWAY_ASKS || !party_put_ask(gateway, ask.items, ask.count)) {
         refuse_all(core, gateway, ask.items, STATUS_TOO_MANY, "too many questions wait");
     } else {
-        core->asks++;
+        core->frames++;
         core_make_ready(core, gateway);
     }
 }
@@ -254,19 +284,34 @@ static bool next_question(core_t *core, party_t *gateway, struct bus_question *q
         /* Done, or broken in the middle; bytes behind the last question are no good either. */
         core->metrics->gateway_frames_malformed_total += first->left > 0 || rest.size > 0;
         party_drop_ask(gateway);
-        core->asks--;
+        core->frames--;
     }
     return false;
+}
+
+/* Those that waited for permission come first: they came first. Returns how many were answered. */
+static size_t answer_decided(core_t *core, party_t *gateway, size_t *taken, int64_t now_ms)
+{
+    size_t count = 0;
+    struct permit *permit;
+    while (core->answers.size < ANSWER_BYTES && *taken < LIMIT_ASK_ITEMS &&
+           (permit = core_next_decided(gateway))) {
+        count += put_answer(core, gateway, &permit->question, permit, now_ms);
+        ++*taken;
+        free(permit);
+    }
+    return count;
 }
 
 static void answer_frame(core_t *core, party_t *gateway, int64_t now_ms)
 {
     struct bus_question question;
-    size_t count = 0, taken = 0;
+    size_t taken = 0;
     buffer_reset(&core->answers);
+    size_t count = answer_decided(core, gateway, &taken, now_ms);
     while (core->answers.size < ANSWER_BYTES && taken < LIMIT_ASK_ITEMS &&
            next_question(core, gateway, &question)) {
-        count += put_answer(core, gateway, &question, STATUS_OK, NULL, now_ms);
+        count += put_answer(core, gateway, &question, NULL, now_ms);
         taken++;
     }
     if (count > 0)
@@ -275,6 +320,7 @@ static void answer_frame(core_t *core, party_t *gateway, int64_t now_ms)
 
 void core_answer(core_t *self, size_t bytes, int64_t now_ms)
 {
+    self->now_ms = now_ms;
     size_t before = core_effect_bytes(self);
     while (self->ready_first && core_effect_bytes(self) - before < bytes) {
         party_t *gateway = self->ready_first;
@@ -285,6 +331,7 @@ void core_answer(core_t *self, size_t bytes, int64_t now_ms)
         answer_frame(self, gateway, now_ms);
         core_make_ready(self, gateway);
     }
+    core_asks_send(self, now_ms);
     core_presence_start(self, now_ms);
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include "broker/core.h"
+#include "broker/core_handlers.h"
+#include "broker/core_permission.h"
 #include "broker/core_presence.h"
 #include "broker/effects.h"
 #include "broker/idempotency.h"
@@ -16,7 +18,19 @@
  *   core_answers.c    their questions, and what was missed
  *   core_presence.c   who is there, on all gateways
  *   core_status.c     what they say of themselves, /status
+ *   core_permission.c who may read
+ *   core_asks.c       what handlers are asked, and their answers
+ *   core_handlers.c   who they are
+ *   core_revoke.c     the right to read is taken back
  */
+
+/* Where a reply goes that comes later than the request's bytes live. */
+struct reply_to {
+    party_t *party;
+    bool is_wanted;
+    uint8_t id_size;
+    uint8_t id[LIMIT_REQUEST_ID_BYTES + 9]; /* as msgpack */
+};
 
 /* One item of a request, decided. */
 struct result {
@@ -28,13 +42,10 @@ struct result {
 
 /* A request for publications, until all of them are decided. */
 struct request {
-    party_t *from;
+    struct reply_to to;
     size_t count;
     size_t open; /* undecided items, and one more while items are still being read */
     bool many;
-    bool wants_reply;
-    uint8_t id_size;
-    uint8_t id[LIMIT_REQUEST_ID_BYTES + 9]; /* as msgpack */
     struct buffer texts;
     struct result results[];
 };
@@ -79,6 +90,10 @@ struct core {
     idempotency_t *idempotency;
     parties_t *parties;
     presence_t *presence;
+    handlers_t *handlers;
+    asks_t *asks;
+    registrations_t *registrations;
+    revocations_t *revocations;
     wire_reader_t *reader, *id_reader;
     struct effects effects;
     struct appends appends;
@@ -86,6 +101,7 @@ struct core {
     /* scratch */
     struct buffer body, why, answers, publications;
 
+    int64_t now_ms; /* of the event being handled */
     uint64_t nonce, canary;
     int64_t tick_ms, second_ms, probe_ms; /* when the next one is due */
     bool publish_all;                     /* an interest was lost: XPUB alone knows who listens */
@@ -95,11 +111,24 @@ struct core {
 
     /* Gateways whose questions can be answered now. */
     party_t *ready_first, *ready_last;
-    size_t asks;
+    size_t frames; /* of questions, not yet answered */
     size_t gateways;
 };
 
 /* --- core_requests.c --- */
+
+/* Remembers where the reply goes. False when memory is exhausted. */
+bool core_keep_reply(core_t *core, struct reply_to *to, party_t *from, const struct wire_value *id);
+/* Where to write the reply, and its id; NULL when none is wanted, and all is done. */
+struct buffer *core_begin_reply(core_t *core, const struct reply_to *to,
+                                const struct wire_value **id);
+/* Ends the reply that was begun. */
+void core_end_reply(core_t *core, party_t *to);
+/* Refuses a request as a whole. */
+void core_refuse(core_t *core, party_t *from, const struct backend_request *request,
+                 enum status status, struct span why);
+/* Ends a question to a worker that was begun with effects_begin. */
+void core_end_check(core_t *core, party_t *worker);
 
 /* NULL when memory is exhausted. Open: every item must be decided, then request_close called. */
 struct request *request_new(core_t *core, party_t *from, const struct wire_value *id, size_t count,
@@ -130,14 +159,20 @@ void core_gateway_heard(core_t *core, party_t *gateway);
 
 /* Answers on their way to one gateway: beyond it the gateway's questions wait. */
 #define GATEWAY_WINDOW 4
-/* Ends the frame that was begun with effects_begin. */
-void core_end_send(core_t *core, party_t *gateway);
+/* Ends the frame that was begun with effects_begin. False: there was no memory for it. */
+bool core_end_send(core_t *core, party_t *gateway);
 /* An empty answer: whether it can be sent tells whether the gateway is still there. */
 void core_probe_gateway(core_t *core, party_t *gateway);
 /* Puts the gateway among those to be answered, if it has questions and takes its answers. */
 void core_make_ready(core_t *core, party_t *gateway);
 /* One frame of questions. */
 void core_ask(core_t *core, party_t *gateway, struct span frame);
+
+/* --- core_permission.c --- */
+
+/* Decisions that were not told yet and are about such readers do not count: the question is asked
+ * again. */
+void core_permits_void(core_t *core, asks_match_fn *match, void *arg);
 
 /* --- core_status.c --- */
 

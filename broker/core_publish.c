@@ -263,8 +263,8 @@ static enum status start(core_t *core, struct request *request, size_t index,
                          const struct backend_publish *publish, int64_t now_ms)
 {
     struct address address;
-    enum status status = sites_resolve(core->settings.sites, request->from->endpoint, SITE_PUBLISH,
-                                       &publish->target, &address, &core->why);
+    enum status status = sites_resolve(core->settings.sites, request->to.party->endpoint,
+                                       SITE_PUBLISH, &publish->target, &address, &core->why);
     if (!status)
         status = write_body(core, publish);
     if (status)

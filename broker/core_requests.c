@@ -34,8 +34,9 @@ static void count_refusal(struct broker_metrics *metrics, enum status status)
     }
 }
 
-/* Ends the reply that was begun with effects_begin. */
-static void end_reply(core_t *core, party_t *to)
+/* --- replies --- */
+
+void core_end_reply(core_t *core, party_t *to)
 {
     if (effects_end(&core->effects, CORE_REPLY, to, NULL))
         return;
@@ -43,23 +44,40 @@ static void end_reply(core_t *core, party_t *to)
     core->metrics->replies_dropped_total++;
 }
 
-/* --- requests for publications --- */
-
-/* The id outlives the request's bytes. */
-static bool keep_id(core_t *core, struct request *request, const struct wire_value *id)
+void core_end_check(core_t *core, party_t *worker)
 {
+    worker->unanswered++;
+    core_end_reply(core, worker);
+}
+
+bool core_keep_reply(core_t *core, struct reply_to *to, party_t *from, const struct wire_value *id)
+{
+    *to = (struct reply_to){.party = from, .is_wanted = id};
     if (!id)
         return true;
     struct buffer *bytes = &core->body;
     buffer_reset(bytes);
     wire_put_value(bytes, id);
-    if (bytes->failed || bytes->size > sizeof request->id)
+    if (bytes->failed || bytes->size > sizeof to->id)
         return false;
-    memcpy(request->id, bytes->data, bytes->size);
-    request->id_size = (uint8_t)bytes->size;
-    request->wants_reply = true;
+    memcpy(to->id, bytes->data, bytes->size);
+    to->id_size = (uint8_t)bytes->size;
     return true;
 }
+
+struct buffer *core_begin_reply(core_t *core, const struct reply_to *to,
+                                const struct wire_value **id)
+{
+    if (!to->is_wanted) {
+        to->party->unanswered--;
+        return NULL;
+    }
+    const char *why;
+    *id = wire_read(core->id_reader, span_of(to->id, to->id_size), 0, 1, &why);
+    return effects_begin(&core->effects);
+}
+
+/* --- requests for publications --- */
 
 struct request *request_new(core_t *core, party_t *from, const struct wire_value *id, size_t count,
                             bool many)
@@ -67,11 +85,10 @@ struct request *request_new(core_t *core, party_t *from, const struct wire_value
     struct request *request = calloc(1, sizeof *request + count * sizeof *request->results);
     if (!request)
         return NULL;
-    request->from = from;
     request->count = count;
     request->open = count + 1;
     request->many = many;
-    if (!keep_id(core, request, id)) {
+    if (!core_keep_reply(core, &request->to, from, id)) {
         free(request);
         return NULL;
     }
@@ -110,19 +127,15 @@ static void write_result(struct buffer *to, const struct request *request,
 
 static void reply(core_t *core, struct request *request)
 {
-    if (!request->wants_reply) {
-        request->from->unanswered--;
+    const struct wire_value *id;
+    struct buffer *to = core_begin_reply(core, &request->to, &id);
+    if (!to)
         return;
-    }
-    const char *why;
-    const struct wire_value *id =
-        wire_read(core->id_reader, span_of(request->id, request->id_size), 0, 1, &why);
-    struct buffer *to = effects_begin(&core->effects);
     if (request->many)
         write_results(to, request, id);
     else
         write_result(to, request, id);
-    end_reply(core, request->from);
+    core_end_reply(core, request->to.party);
 }
 
 void request_close(core_t *core, struct request *request)
@@ -157,9 +170,8 @@ void request_refuse(core_t *core, struct request *request, size_t index, enum st
 
 /* --- operations --- */
 
-/* Refuses a request as a whole. */
-static void refuse(core_t *core, party_t *from, const struct backend_request *request,
-                   enum status status, struct span why)
+void core_refuse(core_t *core, party_t *from, const struct backend_request *request,
+                 enum status status, struct span why)
 {
     count_refusal(core->metrics, status);
     if (!request->id && !request->unreadable) {
@@ -167,12 +179,12 @@ static void refuse(core_t *core, party_t *from, const struct backend_request *re
         return;
     }
     backend_write_error(effects_begin(&core->effects), request->id, status, why);
-    end_reply(core, from);
+    core_end_reply(core, from);
 }
 
 static void refuse_memory(core_t *core, party_t *from, const struct backend_request *request)
 {
-    refuse(core, from, request, STATUS_UNAVAILABLE, span_text("out of memory"));
+    core_refuse(core, from, request, STATUS_UNAVAILABLE, span_text("out of memory"));
 }
 
 static void publish(core_t *core, party_t *from, const struct backend_request *request,
@@ -258,7 +270,7 @@ static void history(core_t *core, party_t *from, const struct backend_request *r
     struct stream_slice slice = {0};
     enum status status = read_history(core, from, &request->history, now_ms, &stream, &slice);
     if (status) {
-        refuse(core, from, request, status, buffer_span(&core->why));
+        core_refuse(core, from, request, status, buffer_span(&core->why));
         return;
     }
     if (!request->id) {
@@ -266,7 +278,7 @@ static void history(core_t *core, party_t *from, const struct backend_request *r
         return;
     }
     if (write_history(effects_begin(&core->effects), request->id, stream, slice)) {
-        end_reply(core, from);
+        core_end_reply(core, from);
         return;
     }
     effects_undo(&core->effects);
@@ -280,7 +292,7 @@ static void ping(core_t *core, party_t *from, const struct backend_request *requ
         return;
     }
     backend_write_pong(effects_begin(&core->effects), request->id, core->nonce);
-    end_reply(core, from);
+    core_end_reply(core, from);
 }
 
 static void run(core_t *core, party_t *from, const struct backend_request *request, int64_t now_ms)
@@ -298,7 +310,24 @@ static void run(core_t *core, party_t *from, const struct backend_request *reque
     case BACKEND_PING:
         ping(core, from, request);
         break;
-    default: /* does not decode */
+    case BACKEND_HANDLE:
+        core_handle(core, from, request);
+        break;
+    case BACKEND_UNHANDLE:
+        core_unhandle(core, from, request);
+        break;
+    case BACKEND_REVOKE:
+    case BACKEND_DISCONNECT:
+        core_revoke(core, from, request, now_ms);
+        break;
+    case BACKEND_HANDLERS:
+        core_list_handlers(core, from, request);
+        break;
+    case BACKEND_EXPLAIN:
+        core_explain(core, from, request, now_ms);
+        break;
+    case BACKEND_ANSWER: /* is no request */
+    case BACKEND_NONE:   /* does not decode */
         break;
     }
 }
@@ -306,24 +335,28 @@ static void run(core_t *core, party_t *from, const struct backend_request *reque
 void core_backend_request(core_t *self, size_t endpoint, struct span peer, struct span bytes,
                           int64_t now_ms)
 {
-    self->metrics->requests_total++;
+    self->now_ms = now_ms;
     party_t *from = parties_get(self->parties, endpoint, peer, now_ms);
     if (!from) {
         self->metrics->replies_dropped_total++;
         return;
     }
-    from->unanswered++;
-
     struct backend_request request;
     buffer_reset(&self->why);
     enum status status = backend_decode(self->reader, bytes, &request, &self->why);
+    if (request.op == BACKEND_ANSWER) {
+        core_asks_answer(self, from, &request, status, now_ms);
+        return;
+    }
+    self->metrics->requests_total++;
+    from->unanswered++;
     if (!status && from->unanswered > self->settings.unanswered_requests) {
         buffer_printf(&self->why, "more than %u unanswered requests",
                       (unsigned)self->settings.unanswered_requests);
         status = STATUS_TOO_MANY;
     }
     if (status)
-        refuse(self, from, &request, status, buffer_span(&self->why));
+        core_refuse(self, from, &request, status, buffer_span(&self->why));
     else
         run(self, from, &request, now_ms);
 }

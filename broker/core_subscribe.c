@@ -19,7 +19,7 @@ static void tell_log(core_t *core, enum core_effect_kind kind, struct span text)
 
 static void drop_asks(core_t *core, party_t *gateway)
 {
-    core->asks -= gateway->asks;
+    core->frames -= gateway->asks;
     while (gateway->first_ask)
         party_drop_ask(gateway);
 }
@@ -27,10 +27,12 @@ static void drop_asks(core_t *core, party_t *gateway)
 void core_gateway_left(core_t *core, party_t *gateway)
 {
     drop_asks(core, gateway);
+    core_permits_drop(gateway);
     gateway->waits = false;
     if (!gateway->welcome)
         return;
     gateway->welcome = false;
+    core_revocations_left(core, gateway);
     core->gateways--;
     core_presence_left(core, gateway);
     tell_log(core, CORE_GATEWAY_LEFT, name_of(gateway));
@@ -53,6 +55,7 @@ static void replace(party_t *party, void *arg)
 
 static void join(core_t *core, party_t *gateway)
 {
+    struct bus_hello last = {.broker = gateway->known_broker, .revoked = gateway->revoked};
     bool joins = !gateway->welcome;
     gateway->waits = gateway->refused = false;
     gateway->welcome = true;
@@ -64,11 +67,13 @@ static void join(core_t *core, party_t *gateway)
         core->gateways++;
         tell_log(core, CORE_GATEWAY_JOINED, name_of(gateway));
     }
+    core_revocations_send(core, gateway, &last);
     bus_put_welcome(effects_begin(&core->effects),
                     &(struct bus_welcome){.version = BUS_VERSION,
                                           .node = span_text(core->node),
-                                          .broker = core->nonce});
-    core_end_send(core, gateway);
+                                          .broker = core->nonce,
+                                          .revoked = core_revocation_number(core)});
+    (void)core_end_send(core, gateway);
 }
 
 /* With what stands in core->why. It says hello again and again: the log is told once. */
@@ -82,7 +87,7 @@ static void refuse(core_t *core, party_t *gateway, enum status status)
     gateway->refused = true;
     bus_put_refused(effects_begin(&core->effects),
                     &(struct bus_refused){.status = (uint16_t)status, .message = why});
-    core_end_send(core, gateway);
+    (void)core_end_send(core, gateway);
 }
 
 /* --- one name, one gateway --- */
@@ -152,6 +157,8 @@ static void take_name(core_t *core, party_t *gateway, const struct bus_hello *he
         memcpy(gateway->name, name.data, name.size);
     gateway->name_size = (uint8_t)name.size;
     gateway->incarnation = hello->incarnation;
+    gateway->known_broker = hello->broker;
+    gateway->revoked = hello->revoked;
 }
 
 static void hello(core_t *core, party_t *gateway, struct span frame)
@@ -243,6 +250,7 @@ void core_xpub_event(core_t *self, struct span bytes, int64_t now_ms)
 
 void core_gateway_frame(core_t *self, struct span peer, struct span bytes, int64_t now_ms)
 {
+    self->now_ms = now_ms;
     party_t *gateway = parties_get(self->parties, PARTY_GATEWAY, peer, now_ms);
     if (!gateway) {
         self->metrics->answers_dropped_total++;
@@ -257,6 +265,9 @@ void core_gateway_frame(core_t *self, struct span peer, struct span bytes, int64
         break;
     case BUS_PRESENCE_PART:
         core_presence_part(self, gateway, bytes, now_ms);
+        break;
+    case BUS_REVOKED:
+        core_revoked(self, gateway, bytes);
         break;
     case BUS_FIGURES:
         core_figures(self, gateway, bytes, now_ms);

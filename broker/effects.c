@@ -69,14 +69,24 @@ bool effects_end(struct effects *self, enum core_effect_kind kind, party_t *to, 
     return true;
 }
 
-bool effects_append(struct effects *self, uint64_t ticket)
+static bool push_ticket(struct effects *self, enum core_effect_kind kind, uint64_t ticket)
 {
-    struct effect *effect = push(self, CORE_APPEND);
+    struct effect *effect = push(self, kind);
     if (!effect)
         return false;
     effect->start = self->bytes.size;
     effect->ticket = ticket;
     return true;
+}
+
+bool effects_append(struct effects *self, uint64_t ticket)
+{
+    return push_ticket(self, CORE_APPEND, ticket);
+}
+
+bool effects_register(struct effects *self, uint64_t ticket)
+{
+    return push_ticket(self, CORE_REGISTER, ticket);
 }
 
 static void reset(struct effects *self)
@@ -103,7 +113,7 @@ void effects_take(struct effects *self, struct core_effect *out)
     if (effect->size)
         out->bytes = span_of(self->bytes.data + effect->start, effect->size);
     out->body = self->held ? payload_span(self->held) : (struct span){0};
-    out->append.ticket = effect->ticket;
+    out->append.ticket = out->registration.ticket = effect->ticket;
     if (effect->to) {
         out->endpoint = effect->to->endpoint;
         out->peer = party_id(effect->to);

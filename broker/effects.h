@@ -35,9 +35,10 @@ void effects_undo(struct effects *self);
 bool effects_end(struct effects *self, enum core_effect_kind kind, party_t *to, payload_t *body);
 /* An append has no bytes of its own: only its ticket is kept. */
 bool effects_append(struct effects *self, uint64_t ticket);
+bool effects_register(struct effects *self, uint64_t ticket); /* neither has a registration */
 
-/* Fills kind, to, endpoint, peer, bytes, body and, for an append, append.ticket. Spans are valid
- * until the next call. */
+/* Fills kind, to, endpoint, peer, bytes, body and, for an append or a registration, its ticket.
+ * Spans are valid until the next call. */
 void effects_take(struct effects *self, struct core_effect *out);
 bool effects_is_empty(const struct effects *self);
 size_t effects_size(const struct effects *self);

@@ -59,6 +59,10 @@ static party_t *make(parties_t *self, size_t endpoint, struct span key, int64_t 
         return NULL;
     party->endpoint = endpoint;
     party->heard_ms = now_ms;
+    LIST_INIT(&party->workers);
+    LIST_INIT(&party->asked);
+    TAILQ_INIT(&party->permits);
+    TAILQ_INIT(&party->decided);
     party->key_size = key.size;
     memcpy(party->key, key.data, key.size);
     if (!map_put(self->by_key, party)) {
@@ -127,7 +131,8 @@ void party_drop_ask(party_t *party)
 
 static bool stays(const party_t *party, int64_t heard_ms)
 {
-    return party->heard_ms >= heard_ms || party->unanswered || party->welcome || party->ready;
+    return party->heard_ms >= heard_ms || party->unanswered || party->welcome || party->ready ||
+           !LIST_EMPTY(&party->workers) || !LIST_EMPTY(&party->asked);
 }
 
 void parties_visit(parties_t *self, party_visit_fn *visit, void *arg)

@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "proto/figures.h"
 #include "proto/span.h"
@@ -31,12 +32,20 @@ typedef struct party {
     uint32_t unanswered; /* backend: requests; gateway: frames on their way to it */
     int64_t heard_ms;
 
+    /* backends that say who may read (broker/handlers.h) */
+    LIST_HEAD(, worker) workers; /* what it was registered for */
+    LIST_HEAD(, batch) asked;    /* questions that it has not answered */
+    size_t batches;              /* how many */
+
     /* gateways */
-    bool welcome; /* said hello and was not refused */
-    bool waits;   /* said hello; another one has its name, and is asked whether it is still there */
+    TAILQ_HEAD(, permit) permits; /* its questions that wait for somebody's permission */
+    TAILQ_HEAD(, permit) decided; /* those that have got or lost it, to be answered */
+    bool welcome;                 /* said hello and was not refused */
+    bool waits; /* said hello; another one has its name, and is asked whether it is still there */
     bool contested; /* somebody waits for its name */
     bool refused;   /* and that was logged */
     uint64_t incarnation;
+    uint64_t known_broker, revoked; /* what it said of revocations that it has applied */
     uint8_t name[PARTY_NAME_MAX];
     uint8_t name_size;
     struct ask *first_ask, *last_ask;
@@ -71,7 +80,7 @@ void party_drop_ask(party_t *party);
 typedef void party_visit_fn(party_t *party, void *arg);
 void parties_visit(parties_t *self, party_visit_fn *visit, void *arg);
 /* Forgets those that were not heard of since heard_ms, are owed nothing and are no welcome
- * gateways. */
+ * gateways and nobody's workers. */
 void parties_sweep(parties_t *self, int64_t heard_ms);
 /* How many are no gateways. */
 size_t parties_backends(const parties_t *self);

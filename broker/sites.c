@@ -20,7 +20,20 @@ struct sites {
 static const struct {
     const char *word;
     enum site_right right;
-} rights[] = {{"publish", SITE_PUBLISH}, {"history", SITE_HISTORY}, {"preview", SITE_PREVIEW}};
+    const char *deed; /* that an endpoint without it may not do */
+} rights[] = {{"publish", SITE_PUBLISH, "publish"},
+              {"history", SITE_HISTORY, "read history"},
+              {"preview", SITE_PREVIEW, "act in preview"},
+              {"handle", SITE_HANDLE, "handle permissions"},
+              {"revoke", SITE_REVOKE, "revoke permissions"}};
+
+static const char *deed_of(enum site_right right)
+{
+    size_t i = 0;
+    while (rights[i].right != right)
+        i++;
+    return rights[i].deed;
+}
 
 /* Takes the next word off *text. False at the end. */
 static bool next_word(const char **text, struct span *word)
@@ -116,8 +129,7 @@ static enum status check_rights(const struct principal *principal, enum site_rig
                                 const struct backend_target *target, struct buffer *why)
 {
     if (!(principal->rights & right)) {
-        buffer_printf(why, "op: this endpoint may not %s",
-                      right == SITE_PUBLISH ? "publish" : "read history");
+        buffer_printf(why, "op: this endpoint may not %s", deed_of(right));
         return STATUS_FORBIDDEN;
     }
     if (target->has_site && !span_is(target->site, principal->site)) {
@@ -131,29 +143,57 @@ static enum status check_rights(const struct principal *principal, enum site_rig
     return STATUS_OK;
 }
 
-enum status sites_resolve(const sites_t *self, size_t endpoint, enum site_right right,
-                          const struct backend_target *target, struct address *out,
-                          struct buffer *why)
+static enum status check_app(const struct principal *principal, struct span app, struct buffer *why)
+{
+    if (app.size == 0 || has_app(principal, app))
+        return STATUS_OK;
+    buffer_printf(why, "app: this endpoint does not act for \"%.*s\"", SPAN_ARG(app));
+    return STATUS_FORBIDDEN;
+}
+
+static enum status begin(const sites_t *self, size_t endpoint, enum site_right right,
+                         const struct backend_target *target, struct address *out,
+                         struct buffer *why)
 {
     assert(endpoint < self->count);
     const struct principal *principal = &self->principals[endpoint];
-    enum status status = check_rights(principal, right, target, why);
-    if (status)
-        return status;
-
     *out = (struct address){.view = target->preview ? VIEW_PREVIEW : VIEW_LIVE,
                             .site = span_text(principal->site),
                             .app = target->app,
                             .channel = target->channel,
                             .resource = target->resource};
+    return check_rights(principal, right, target, why);
+}
+
+bool sites_acts_for(const sites_t *self, size_t endpoint, struct span app)
+{
+    assert(endpoint < self->count);
+    return app.size == 0 || has_app(&self->principals[endpoint], app);
+}
+
+enum status sites_scope(const sites_t *self, size_t endpoint, enum site_right right,
+                        const struct backend_target *target, struct address *out,
+                        struct buffer *why)
+{
+    enum status status = begin(self, endpoint, right, target, out, why);
+    if (!status && target->app.size && !address_is_id(target->app)) {
+        buffer_put_text(why, address_rule_text(ADDRESS_APP));
+        status = STATUS_BAD_INPUT;
+    }
+    return status ? status : check_app(&self->principals[endpoint], target->app, why);
+}
+
+enum status sites_resolve(const sites_t *self, size_t endpoint, enum site_right right,
+                          const struct backend_target *target, struct address *out,
+                          struct buffer *why)
+{
+    enum status status = begin(self, endpoint, right, target, out, why);
+    if (status)
+        return status;
     enum address_rule rule = address_check(out);
     if (rule) {
         buffer_put_text(why, address_rule_text(rule));
         return STATUS_BAD_INPUT;
     }
-    if (out->app.size && !has_app(principal, out->app)) {
-        buffer_printf(why, "app: this endpoint does not act for \"%.*s\"", SPAN_ARG(out->app));
-        return STATUS_FORBIDDEN;
-    }
-    return STATUS_OK;
+    return check_app(&self->principals[endpoint], out->app, why);
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,7 +15,13 @@
  */
 typedef struct sites sites_t;
 
-enum site_right { SITE_PUBLISH = 1, SITE_HISTORY = 2, SITE_PREVIEW = 4 };
+enum site_right {
+    SITE_PUBLISH = 1,
+    SITE_HISTORY = 2,
+    SITE_PREVIEW = 4,
+    SITE_HANDLE = 8, /* say who may read, and see who says it */
+    SITE_REVOKE = 16 /* take that back, and connections with it */
+};
 
 struct sites_principal {
     const char *site;
@@ -27,6 +34,15 @@ struct sites_principal {
 sites_t *sites_new(const struct sites_principal *principals, size_t count, size_t *index,
                    struct buffer *why);
 void sites_destroy(sites_t **self_p);
+
+/* The same for a request that need not name a channel: site, app and view of *out are checked, the
+ * channel and the resource are whatever the target says. */
+enum status sites_scope(const sites_t *self, size_t endpoint, enum site_right right,
+                        const struct backend_target *target, struct address *out,
+                        struct buffer *why);
+
+/* May this endpoint act for the app (empty: the site's own code)? */
+bool sites_acts_for(const sites_t *self, size_t endpoint, struct span app);
 
 /* The checked address that a request means. FORBIDDEN: not among the principal's rights; BAD_INPUT:
  * no valid address. *why then gets a sentence.

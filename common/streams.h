@@ -29,6 +29,7 @@ struct streams_rule {
     struct stream_limits limits;
     bool client_history; /* may clients read history and recover without naming an epoch? */
     enum streams_presence presence;
+    bool check_each; /* every publication is to be asked for, whatever a handler grants */
 };
 
 /* A rule for the channel and its resources: label "chat" on every site, "acme/chat" on one. */

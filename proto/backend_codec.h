@@ -18,10 +18,19 @@
  *   history       {op, id?, channel, resource?, limit?, since?: {epoch, offset},
  *                  site?, app?, view?}
  *   ping          {op, id?}
+ *   handle        {op, id?, handlers: [{channel?, resource?} ...], site?, app?}
+ *   unhandle      {op, id?, handlers: [...], everywhere?: bool, site?, app?}
+ *   answer        {op, id, answers: [{read: bool, ttl?} or {error: {status, message?}} ...]}
+ *   revoke        {op, id?, channel?, resource?, subscriber?: {type?, id}, mode, site?, app?}
+ *   disconnect    {op, id?, subscriber: {type?, id}, reason?, site?}
+ *   handlers      {op, id?, site?, app?}
+ *   explain       {op, id?, channel, resource?, subscriber: {type, id}, site?, app?, view?}
  *   reply         {id, ok: true, ...} or {id, ok: false, error: {status, code, message}}
  *
  * id: a string of at most 64 bytes or an unsigned integer; a request without one gets no reply.
  * A request that is no map, so that nobody can tell whether it had one, is answered with id nil.
+ * And what the broker asks of those who handle: {op: "check", id, checks: [...]}, whose id is the
+ * broker's; an answer has the same id, and gets no reply.
  * epoch: a string, as clients see it (16 hexadecimal digits). view: "live" or "preview".
  */
 
@@ -39,7 +48,7 @@ struct backend_target {
     struct span resource;
     struct span site;
     struct span app;
-    bool has_site, has_app;
+    bool has_site, has_app, has_channel, has_resource;
     bool preview;
 };
 
@@ -58,13 +67,35 @@ struct backend_history {
     uint64_t since_offset;
 };
 
+struct backend_subscriber {
+    bool is_given, has_type;
+    struct span type; /* any word */
+    struct span id;   /* at most LIMIT_SUBSCRIBER_BYTES of valid UTF-8 */
+};
+
+/* One answer to one check. */
+struct backend_decision {
+    enum status status; /* OK, FORBIDDEN; or what kept the handler from saying: BAD_INPUT,
+                           UNAVAILABLE */
+    bool has_ttl;
+    uint32_t ttl_ms;
+    struct span message; /* of an error; valid UTF-8 of any size */
+};
+
 struct backend_request {
     enum backend_op op;
     const struct wire_value *id; /* NULL: no reply wanted, unless it is unreadable */
     bool unreadable;             /* not one msgpack map: answer with id nil */
     struct backend_publish publish;
     struct backend_history history;
-    const struct wire_value *items; /* publish_many: an array, at most LIMIT_PUBLISH_MANY_ITEMS */
+    /* An array. publish_many: at most LIMIT_PUBLISH_MANY_ITEMS; handle, unhandle: at most
+     * LIMIT_HANDLERS; answer: of any size. */
+    const struct wire_value *items;
+    struct backend_target target; /* of the others; the channel may be absent */
+    bool everywhere;              /* unhandle: for all who registered it */
+    struct backend_subscriber subscriber;
+    bool deny;          /* revoke: end, instead of asking again */
+    struct span reason; /* disconnect: at most LIMIT_REASON_BYTES of valid UTF-8 */
 };
 
 /* Decodes one request. On failure *why gets a sentence (valid UTF-8) that names the place and the
@@ -75,6 +106,13 @@ enum status backend_decode(wire_reader_t *reader, struct span bytes, struct back
 /* Item `index` of publish_many; each item stands for itself. *why as above, with "items[3].". */
 enum status backend_decode_item(const struct backend_request *request, size_t index,
                                 struct backend_publish *out, struct buffer *why);
+
+/* Entry `index` of handle and unhandle: the request's target with its own channel and resource. */
+enum status backend_decode_handler(const struct backend_request *request, size_t index,
+                                   struct backend_target *out, struct buffer *why);
+/* Answer `index`. NULL, or the rule that it breaks: it is UNAVAILABLE then. */
+const char *backend_decode_decision(const struct backend_request *request, size_t index,
+                                    struct backend_decision *out);
 
 /* Replies. Each writes one whole map. `id` NULL writes nil. */
 /* ping: `instance` is the broker's run; another one remembers none of its idempotency keys. */
@@ -95,3 +133,49 @@ void backend_begin_history(struct buffer *to, const struct wire_value *id, uint6
                            uint64_t offset, size_t count);
 /* False, and nothing is written, when the body is not what the broker makes. */
 bool backend_put_publication(struct buffer *to, uint64_t offset, struct span body);
+
+/* --- who may read --- */
+
+struct backend_check {
+    struct span site, app, channel, resource;
+    const char *type;
+    struct span subscriber;
+    struct span requesting_app;
+    uint64_t request; /* names this question in logs of the handler */
+};
+/* The question to a handler: begin, then each check. */
+void backend_begin_check(struct buffer *to, uint64_t id, size_t count);
+void backend_put_check(struct buffer *to, const struct backend_check *check);
+
+void backend_write_done(struct buffer *to, const struct wire_value *id);
+void backend_write_removed(struct buffer *to, const struct wire_value *id, size_t removed);
+
+struct backend_revoked {
+    uint64_t affected, ended;
+    size_t unconfirmed;
+};
+/* `disconnected`: without `ended`. */
+void backend_write_revoked(struct buffer *to, const struct wire_value *id,
+                           const struct backend_revoked *revoked, bool disconnected);
+
+struct backend_handler {
+    struct span site, app, channel, resource; /* channel empty: the default handler */
+    size_t workers;
+    bool is_open; /* its circuit breaker */
+    uint64_t questions, failures;
+};
+/* handlers: begin, then each. */
+void backend_begin_handlers(struct buffer *to, const struct wire_value *id, size_t total,
+                            size_t count);
+void backend_put_handler(struct buffer *to, const struct backend_handler *handler);
+
+struct backend_explanation {
+    enum status status;
+    struct span message, rule; /* empty: none */
+    const char *level, *by, *source;
+    bool has_ttl;
+    uint32_t ttl_ms;
+    uint64_t took_ms;
+};
+void backend_write_explanation(struct buffer *to, const struct wire_value *id,
+                               const struct backend_explanation *from);

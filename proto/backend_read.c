@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "proto/json_doc.h"
 #include "proto/json_text.h"
 #include "proto/limits.h"
 
@@ -129,12 +128,13 @@ static enum status read_view(const struct keys *keys, bool *preview)
                : refuse(keys, KEY_VIEW, "must be \"live\" or \"preview\"");
 }
 
-static enum status read_target(const struct keys *keys, struct backend_target *out)
+/* Whatever is there of it. */
+static enum status read_scope(const struct keys *keys, struct backend_target *out)
 {
-    if (!keys->values[KEY_CHANNEL])
-        return refuse(keys, KEY_CHANNEL, "missing");
     out->has_site = keys->values[KEY_SITE];
     out->has_app = keys->values[KEY_APP];
+    out->has_channel = keys->values[KEY_CHANNEL];
+    out->has_resource = keys->values[KEY_RESOURCE];
     enum status status = read_text(keys, KEY_CHANNEL, 0, &out->channel);
     if (!status)
         status = read_text(keys, KEY_RESOURCE, 0, &out->resource);
@@ -142,7 +142,18 @@ static enum status read_target(const struct keys *keys, struct backend_target *o
         status = read_text(keys, KEY_SITE, LIMIT_SITE_BYTES, &out->site);
     if (!status)
         status = read_text(keys, KEY_APP, LIMIT_APP_BYTES, &out->app);
-    return status ? status : read_view(keys, &out->preview);
+    if (!status)
+        status = read_view(keys, &out->preview);
+    if (!status && out->has_resource && !out->has_channel)
+        return refuse(keys, KEY_RESOURCE, "needs a channel");
+    return status;
+}
+
+static enum status read_target(const struct keys *keys, struct backend_target *out)
+{
+    if (!keys->values[KEY_CHANNEL])
+        return refuse(keys, KEY_CHANNEL, "missing");
+    return read_scope(keys, out);
 }
 
 static enum status read_publish(const struct keys *keys, struct backend_publish *out)
@@ -230,6 +241,108 @@ static enum status read_items(const struct keys *keys, size_t bytes, const struc
     return STATUS_OK;
 }
 
+static enum status read_array(const struct keys *keys, enum key key, size_t most,
+                              const struct wire_value **out)
+{
+    const struct wire_value *array = keys->values[key];
+    if (!array)
+        return refuse(keys, key, "missing");
+    if (wire_type(array) != WIRE_ARRAY)
+        return refuse(keys, key, "must be an array");
+    if (wire_count(array) > most) {
+        put_key(keys, key);
+        buffer_printf(keys->why, "more than %zu entries", most);
+        return STATUS_TOO_LARGE;
+    }
+    *out = array;
+    return STATUS_OK;
+}
+
+static enum status read_handlers(const struct keys *keys, struct backend_request *out)
+{
+    const struct wire_value *everywhere = keys->values[KEY_EVERYWHERE];
+    if (everywhere && wire_type(everywhere) != WIRE_BOOL)
+        return refuse(keys, KEY_EVERYWHERE, "must be true or false");
+    out->everywhere = everywhere && wire_bool(everywhere);
+    enum status status = read_scope(keys, &out->target);
+    return status ? status : read_array(keys, KEY_HANDLERS, LIMIT_HANDLERS, &out->items);
+}
+
+/* {type?, id} */
+static enum status read_subscriber(const struct keys *keys, struct backend_subscriber *out)
+{
+    const struct wire_value *map = keys->values[KEY_SUBSCRIBER];
+    if (!map)
+        return STATUS_OK;
+    if (wire_type(map) != WIRE_MAP)
+        return refuse(keys, KEY_SUBSCRIBER, "must be a map");
+    const struct wire_value *type = NULL, *id = NULL;
+    if (!find_once(map, "type", &type) || !find_once(map, "id", &id))
+        return refuse(keys, KEY_SUBSCRIBER, "a key occurs twice");
+    if (!id || wire_type(id) != WIRE_TEXT)
+        return refuse(keys, KEY_SUBSCRIBER, "id must be a string");
+    if (type && wire_type(type) != WIRE_TEXT)
+        return refuse(keys, KEY_SUBSCRIBER, "type must be a string");
+    *out = (struct backend_subscriber){.is_given = true, .has_type = type, .id = wire_text(id)};
+    if (type)
+        out->type = wire_text(type);
+    if (out->id.size > LIMIT_SUBSCRIBER_BYTES)
+        return refuse(keys, KEY_SUBSCRIBER, "id is longer than 256 bytes");
+    if (!utf8_valid(out->id, NULL))
+        return refuse(keys, KEY_SUBSCRIBER, "id is not valid UTF-8");
+    return STATUS_OK;
+}
+
+static enum status read_revoke(const struct keys *keys, struct backend_request *out)
+{
+    enum status status = read_scope(keys, &out->target);
+    if (!status)
+        status = read_subscriber(keys, &out->subscriber);
+    if (status)
+        return status;
+    if (!out->target.has_channel && !out->subscriber.is_given)
+        return refuse(keys, KEY_CHANNEL, "a channel or a subscriber must be given");
+    struct span mode = {0};
+    status = read_text(keys, KEY_MODE, 0, &mode);
+    if (status)
+        return status;
+    out->deny = span_is(mode, "deny");
+    return out->deny || span_is(mode, "recheck")
+               ? STATUS_OK
+               : refuse(keys, KEY_MODE, "must be \"recheck\" or \"deny\"");
+}
+
+static enum status read_disconnect(const struct keys *keys, struct backend_request *out)
+{
+    enum status status = read_scope(keys, &out->target);
+    if (!status)
+        status = read_subscriber(keys, &out->subscriber);
+    if (!status && !out->subscriber.is_given)
+        return refuse(keys, KEY_SUBSCRIBER, "missing");
+    if (!status)
+        status = read_text(keys, KEY_REASON, LIMIT_REASON_BYTES, &out->reason);
+    if (!status && !utf8_valid(out->reason, NULL))
+        return refuse(keys, KEY_REASON, "not valid UTF-8");
+    return status;
+}
+
+static enum status read_explain(const struct keys *keys, struct backend_request *out)
+{
+    enum status status = read_target(keys, &out->target);
+    if (!status)
+        status = read_subscriber(keys, &out->subscriber);
+    if (!status && !out->subscriber.has_type)
+        return refuse(keys, KEY_SUBSCRIBER, "an id and a type must be given");
+    return status;
+}
+
+static enum status read_answer(const struct keys *keys, struct backend_request *out)
+{
+    if (!out->id || wire_type(out->id) != WIRE_UINT)
+        return refuse(keys, KEY_ID, "must be that of the check");
+    return read_array(keys, KEY_ANSWERS, SIZE_MAX, &out->items);
+}
+
 static bool is_id(const struct wire_value *value)
 {
     return wire_type(value) == WIRE_UINT ||
@@ -264,7 +377,21 @@ static enum status read_request(const struct keys *keys, size_t bytes, struct ba
         return read_items(keys, bytes, &out->items);
     case BACKEND_HISTORY:
         return read_history(keys, &out->history);
-    default:
+    case BACKEND_HANDLE:
+    case BACKEND_UNHANDLE:
+        return read_handlers(keys, out);
+    case BACKEND_ANSWER:
+        return read_answer(keys, out);
+    case BACKEND_REVOKE:
+        return read_revoke(keys, out);
+    case BACKEND_DISCONNECT:
+        return read_disconnect(keys, out);
+    case BACKEND_HANDLERS:
+        return read_scope(keys, &out->target);
+    case BACKEND_EXPLAIN:
+        return read_explain(keys, out);
+    case BACKEND_PING:
+    case BACKEND_NONE:
         break;
     }
     return STATUS_OK;
@@ -317,6 +444,86 @@ enum status backend_decode(wire_reader_t *reader, struct span bytes, struct back
     return read_request(&keys, bytes.size, out);
 }
 
+enum status backend_decode_handler(const struct backend_request *request, size_t index,
+                                   struct backend_target *out, struct buffer *why)
+{
+    char place[32];
+    snprintf(place, sizeof place, "handlers[%zu]", index);
+    struct keys keys = {.why = why, .place = place};
+    const struct wire_value *entry = wire_at(request->items, index);
+    if (wire_type(entry) != WIRE_MAP)
+        return refuse_map(&keys, "must be a map");
+    enum status status = read_keys(&keys, entry);
+    struct backend_target own = {0};
+    if (!status)
+        status = read_scope(&keys, &own);
+    if (status)
+        return status;
+    *out = request->target;
+    out->has_channel = own.has_channel;
+    out->has_resource = own.has_resource;
+    out->channel = own.channel;
+    out->resource = own.resource;
+    return STATUS_OK;
+}
+
+/* Seconds to milliseconds, rounded up: what holds for a moment is not what must be asked for each
+ * time. False: negative, no number, or too long. */
+static bool read_ttl(const struct wire_value *value, uint32_t *out_ms)
+{
+    double seconds = -1;
+    if (wire_type(value) == WIRE_UINT && wire_uint(value) <= LIMIT_TTL_SECONDS)
+        seconds = (double)wire_uint(value);
+    else if (wire_type(value) == WIRE_DOUBLE)
+        seconds = wire_double(value);
+    if (!(seconds >= 0 && seconds <= LIMIT_TTL_SECONDS))
+        return false;
+    uint32_t ms = (uint32_t)(seconds * 1000);
+    *out_ms = ms == 0 && seconds > 0 ? 1 : ms;
+    return true;
+}
+
+static const char *read_error(const struct wire_value *error, struct backend_decision *out)
+{
+    const struct wire_value *status = NULL, *message = NULL;
+    if (wire_type(error) != WIRE_MAP)
+        return "error must be a map";
+    if (!find_once(error, "status", &status) || !find_once(error, "message", &message))
+        return "error: a key occurs twice";
+    if (!status || wire_type(status) != WIRE_UINT)
+        return "error.status must be an unsigned integer";
+    if (message && (wire_type(message) != WIRE_TEXT || !utf8_valid(wire_text(message), NULL)))
+        return "error.message must be a string";
+    out->status = wire_uint(status) == STATUS_BAD_INPUT ? STATUS_BAD_INPUT : STATUS_UNAVAILABLE;
+    if (message)
+        out->message = wire_text(message);
+    return NULL;
+}
+
+const char *backend_decode_decision(const struct backend_request *request, size_t index,
+                                    struct backend_decision *out)
+{
+    *out = (struct backend_decision){.status = STATUS_UNAVAILABLE};
+    const struct wire_value *map = wire_at(request->items, index);
+    const struct wire_value *read = NULL, *ttl = NULL, *error = NULL;
+    if (wire_type(map) != WIRE_MAP)
+        return "must be a map";
+    if (!find_once(map, "read", &read) || !find_once(map, "ttl", &ttl) ||
+        !find_once(map, "error", &error))
+        return "a key occurs twice";
+    if (error)
+        return read ? "must have either read or error" : read_error(error, out);
+    if (!read || wire_type(read) != WIRE_BOOL)
+        return "read must be true or false";
+    if (ttl && wire_type(ttl) != WIRE_NIL) {
+        if (!read_ttl(ttl, &out->ttl_ms))
+            return "ttl must be a number of seconds from 0 to 2592000";
+        out->has_ttl = true;
+    }
+    out->status = wire_bool(read) ? STATUS_OK : STATUS_FORBIDDEN;
+    return NULL;
+}
+
 enum status backend_decode_item(const struct backend_request *request, size_t index,
                                 struct backend_publish *out, struct buffer *why)
 {
@@ -329,148 +536,4 @@ enum status backend_decode_item(const struct backend_request *request, size_t in
         return refuse_map(&keys, "must be a map");
     enum status status = read_keys(&keys, item);
     return status ? status : read_publish(&keys, out);
-}
-
-/* --- replies --- */
-
-static void put_reply(struct buffer *to, const struct wire_value *id, bool ok, size_t more)
-{
-    wire_put_map(to, 2 + more);
-    wire_put_word(to, "id");
-    if (id)
-        wire_put_value(to, id);
-    else
-        wire_put_nil(to);
-    wire_put_word(to, "ok");
-    wire_put_bool(to, ok);
-}
-
-static void put_error(struct buffer *to, enum status status, struct span message)
-{
-    wire_put_word(to, "error");
-    wire_put_map(to, 3);
-    wire_put_word(to, "status");
-    wire_put_uint(to, (uint64_t)status);
-    wire_put_word(to, "code");
-    wire_put_word(to, status_slug(status));
-    wire_put_word(to, "message");
-    wire_put_text(to, message);
-}
-
-static void put_epoch(struct buffer *to, uint64_t epoch)
-{
-    char text[EPOCH_TEXT_BYTES];
-    epoch_write(text, epoch);
-    wire_put_text(to, span_of(text, sizeof text));
-}
-
-static void put_position(struct buffer *to, uint64_t epoch, uint64_t offset)
-{
-    wire_put_word(to, "epoch");
-    put_epoch(to, epoch);
-    wire_put_word(to, "offset");
-    wire_put_uint(to, offset);
-}
-
-static void put_published(struct buffer *to, uint64_t epoch, uint64_t offset, bool duplicate)
-{
-    put_position(to, epoch, offset);
-    if (duplicate) {
-        wire_put_word(to, "duplicate");
-        wire_put_bool(to, true);
-    }
-}
-
-void backend_write_pong(struct buffer *to, const struct wire_value *id, uint64_t instance)
-{
-    put_reply(to, id, true, 1);
-    wire_put_word(to, "instance");
-    put_epoch(to, instance);
-}
-
-void backend_write_error(struct buffer *to, const struct wire_value *id, enum status status,
-                         struct span message)
-{
-    put_reply(to, id, false, 1);
-    put_error(to, status, message);
-}
-
-void backend_write_published(struct buffer *to, const struct wire_value *id, uint64_t epoch,
-                             uint64_t offset, bool duplicate)
-{
-    put_reply(to, id, true, duplicate ? 3 : 2);
-    put_published(to, epoch, offset, duplicate);
-}
-
-void backend_begin_results(struct buffer *to, const struct wire_value *id, size_t count)
-{
-    put_reply(to, id, true, 1);
-    wire_put_word(to, "results");
-    wire_put_array(to, count);
-}
-
-void backend_put_result(struct buffer *to, uint64_t epoch, uint64_t offset, bool duplicate)
-{
-    wire_put_map(to, duplicate ? 4 : 3);
-    wire_put_word(to, "ok");
-    wire_put_bool(to, true);
-    put_published(to, epoch, offset, duplicate);
-}
-
-void backend_put_failure(struct buffer *to, enum status status, struct span message)
-{
-    wire_put_map(to, 2);
-    wire_put_word(to, "ok");
-    wire_put_bool(to, false);
-    put_error(to, status, message);
-}
-
-void backend_begin_history(struct buffer *to, const struct wire_value *id, uint64_t epoch,
-                           uint64_t offset, size_t count)
-{
-    put_reply(to, id, true, 3);
-    put_position(to, epoch, offset);
-    wire_put_word(to, "publications");
-    wire_put_array(to, count);
-}
-
-static json_doc_t *parse_body(struct span body)
-{
-    struct buffer text = {0};
-    buffer_put_byte(&text, '{');
-    buffer_put_span(&text, body);
-    buffer_put_byte(&text, '}');
-    struct buffer why = {0};
-    json_doc_t *doc =
-        text.failed ? NULL : json_doc_parse(buffer_span(&text), LIMIT_PAYLOAD_DEPTH + 1, &why);
-    buffer_free(&why);
-    buffer_free(&text);
-    return doc;
-}
-
-bool backend_put_publication(struct buffer *to, uint64_t offset, struct span body)
-{
-    json_doc_t *doc = parse_body(body);
-    if (!doc)
-        return false;
-    const struct json_value *data = json_member(json_doc_root(doc), "data");
-    const struct json_value *info = json_member(json_doc_root(doc), "info");
-    const struct json_value *user = info ? json_member(info, "user") : NULL;
-    bool good = data && json_type_of(data) == JSON_TYPE_OBJECT &&
-                (!info || (user && json_type_of(user) == JSON_TYPE_STRING));
-    if (good) {
-        wire_put_map(to, user ? 3 : 2);
-        wire_put_word(to, "offset");
-        wire_put_uint(to, offset);
-        wire_put_word(to, "payload");
-        json_to_wire(to, data);
-    }
-    if (good && user) {
-        wire_put_word(to, "publisher");
-        wire_put_map(to, 1);
-        wire_put_word(to, "id");
-        wire_put_text(to, json_string_of(user));
-    }
-    json_doc_destroy(&doc);
-    return good;
 }
