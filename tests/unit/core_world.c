@@ -16,6 +16,7 @@ struct broker_metrics world_metrics;
 int64_t world_now;
 
 static sites_t *sites;
+static policy_t *policy;
 static uint64_t numbers;
 static struct buffer scratch, text, bytes;
 static struct core_effect effect;
@@ -40,17 +41,23 @@ void world_start(void)
 void world_setup(void)
 {
     static const struct sites_principal principals[] = {
-        {"default", "", "publish history preview"},
-        {"acme", "chess", "publish history"},
+        {"default", "", "publish history preview handle revoke"},
+        {"acme", "chess", "publish history handle revoke"},
         {"none", "", ""},
     };
     size_t index;
     sites = sites_new(principals, 3, &index, &scratch);
     ck_assert_ptr_nonnull(sites);
     world_now = 1000000;
+    policy = policy_new(&(struct policy_settings){0}, &index, &scratch);
+    ck_assert_ptr_nonnull(policy);
     world_settings = (struct core_settings){
         .node = "node-1",
         .sites = sites,
+        .policy = policy,
+        .asks = {.checks = 300, .batches = 3, .grants = 3, .check_ms = 3000, .again_ms = 1000},
+        .revocations = {.kept = 3, .limit_ms = 1000},
+        .handlers = 10,
         .streams = {.rule = {{512, 1 << 20, 300000}, true, PRESENCE_OFF},
                     .total_bytes = 256 << 20,
                     .headers = 1000,
@@ -66,9 +73,20 @@ void world_setup(void)
     world_start();
 }
 
+void world_policy(const struct policy_settings *settings)
+{
+    size_t index;
+    policy_destroy(&policy);
+    policy = policy_new(settings, &index, &scratch);
+    ck_assert_ptr_nonnull(policy);
+    world_settings.policy = policy;
+    world_start();
+}
+
 void world_teardown(void)
 {
     core_destroy(&world);
+    policy_destroy(&policy);
     sites_destroy(&sites);
     buffer_free(&scratch);
     buffer_free(&text);
@@ -194,6 +212,56 @@ void world_publish(const char *channel, size_t count)
     buffer_free(&request);
 }
 
+void registered(uint64_t ticket, enum store_outcome outcome)
+{
+    core_registered(world, ticket, outcome, world_now);
+}
+
+void world_advance(int64_t ms)
+{
+    for (int64_t end = world_now + ms; world_now < end;) {
+        world_now += end - world_now < 50 ? end - world_now : 50;
+        core_tick(world, world_now);
+        core_answer(world, SIZE_MAX, world_now);
+    }
+}
+
+void world_read(const char *peer, const struct world_question *from)
+{
+    struct buffer asker = {0};
+    bus_put_asker(&asker, &(struct bus_asker){.type = (uint8_t)from->type,
+                                              .id = span_text(from->id),
+                                              .within_ms = 4000});
+    struct bus_question question = {.kind = from->kind ? from->kind : BUS_SUBSCRIBE,
+                                    .flags = from->flags,
+                                    .token = from->token,
+                                    .address = world_key(from->channel, from->resource),
+                                    .asker = buffer_span(&asker)};
+    uint8_t address[ADDRESS_KEY_MAX];
+    memcpy(address, question.address.data, question.address.size);
+    address[0] = from->is_preview ? VIEW_PREVIEW : VIEW_LIVE;
+    question.address.data = address;
+    world_ask(peer, &question, 1);
+    core_answer(world, SIZE_MAX, world_now);
+    buffer_free(&asker);
+}
+
+void world_handler(const char *peer, const char *handlers)
+{
+    char request[300];
+    snprintf(request, sizeof request, "{'op':'handle','id':1,'handlers':%s}", handlers);
+    world_request(0, peer, request);
+    for (;;) {
+        core_take_effect(world, &effect);
+        if (effect.kind != CORE_REGISTER)
+            break;
+        registered(effect.registration.ticket, STORE_COMMITTED);
+    }
+    ck_assert_int_eq(effect.kind, CORE_REPLY);
+    core_sent(world, effect.to, CORE_SENT);
+    expect_nothing();
+}
+
 /* --- effects --- */
 
 static void take(enum core_effect_kind kind)
@@ -288,6 +356,48 @@ void expect_refusal(const char *peer, const char *id, enum status status, const 
     ck_assert_msg(strstr((const char *)bytes.data + start.size, words), "got %s, expected %s",
                   (const char *)bytes.data, words);
     core_sent(world, effect.to, CORE_SENT);
+}
+
+void expect_check(const char *peer, const char *json)
+{
+    take_reply(peer);
+    buffer_put_byte(&bytes, 0);
+    /* Questions are numbered at random places of a run: one x stands for the number. */
+    for (char *at = (char *)bytes.data; (at = strstr(at, "\"request_id\":\""));) {
+        at += strlen("\"request_id\":\"");
+        size_t digits = strspn(at, "0123456789abcdef");
+        memmove(at + 1, at + digits, strlen(at + digits) + 1);
+        *at = 'x';
+    }
+    expect_text(span_text((const char *)bytes.data), json_of(json));
+    core_sent(world, effect.to, CORE_SENT);
+}
+
+void world_lost(const char *peer)
+{
+    take(CORE_REPLY);
+    expect_text(effect.peer, span_text(peer));
+    core_sent(world, effect.to, CORE_GONE);
+}
+
+uint64_t expect_registration(bool removed)
+{
+    take(CORE_REGISTER);
+    ck_assert_int_eq(effect.registration.removed, removed);
+    return effect.registration.ticket;
+}
+
+struct bus_reply expect_answer(const char *peer, uint64_t token, enum status status)
+{
+    core_answer(world, SIZE_MAX, world_now);
+    struct bus_answer answer;
+    struct bus_reply reply;
+    ck_assert(bus_get_answer(take_frame(peer), &answer));
+    ck_assert_uint_eq(answer.count, 1);
+    ck_assert(bus_next_reply(&answer.items, &reply));
+    ck_assert_uint_eq(reply.token, token);
+    ck_assert_uint_eq(reply.status, status);
+    return reply;
 }
 
 uint64_t expect_append(const char *channel, const char *resource, uint64_t epoch, uint64_t offset,

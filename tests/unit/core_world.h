@@ -21,6 +21,7 @@ extern struct broker_metrics world_metrics;
 extern int64_t world_now;
 
 void world_setup(void); /* settings, and a core made of them */
+void world_policy(const struct policy_settings *settings); /* a core with these rules */
 void world_start(void); /* (again) with the settings as they are now */
 void world_teardown(void);
 
@@ -47,6 +48,23 @@ void stored(uint64_t ticket, enum store_outcome outcome);
 /* Publishes and commits, expecting that all goes well; drops all effects. */
 void world_publish(const char *channel, size_t count);
 
+void registered(uint64_t ticket, enum store_outcome outcome);
+/* Time passes, with all that is due meanwhile. */
+void world_advance(int64_t ms);
+/* A subscriber of a gateway wants to read. */
+struct world_question {
+    uint64_t token;
+    const char *channel, *resource;
+    enum subscriber_type type;
+    const char *id;
+    uint8_t kind; /* 0: BUS_SUBSCRIBE */
+    uint8_t flags;
+    bool is_preview;
+};
+void world_read(const char *peer, const struct world_question *from);
+/* Registers, "[{'channel':'chat'}]", and the store has it. */
+void world_handler(const char *peer, const char *handlers);
+
 /* --- effects, in order --- */
 
 void expect_nothing(void);
@@ -61,6 +79,15 @@ void expect_ok(int id, const char *epoch, int offset);
 void expect_duplicate(int id, const char *epoch, int offset);
 /* A refusal whose message contains `words`. */
 void expect_refusal(const char *peer, const char *id, enum status status, const char *words);
+/* A question to a worker, with x for what names each check. */
+void expect_check(const char *peer, const char *json);
+/* The next message to this backend finds that it is gone. */
+void world_lost(const char *peer);
+/* Returns the ticket. */
+uint64_t expect_registration(bool removed);
+/* Answers questions; one frame with one reply. Its spans are valid until the next effect is taken.
+ */
+struct bus_reply expect_answer(const char *peer, uint64_t token, enum status status);
 /* Returns the ticket. */
 uint64_t expect_append(const char *channel, const char *resource, uint64_t epoch, uint64_t offset,
                        const char *body);
