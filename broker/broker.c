@@ -16,6 +16,7 @@
 #include "broker/bus.h"
 #include "broker/core.h"
 #include "broker/plan.h"
+#include "broker/store.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -39,6 +40,7 @@ struct broker {
     const options_t *options;
     struct plan plan;
     sites_t *sites;
+    policy_t *policy; /* who may read where no handler says so */
     core_t *core;
     store_t *store;
     bus_t *bus;
@@ -102,6 +104,13 @@ static void take_effects(struct broker *self, int64_t now_ms)
     }
 }
 
+static void on_stored(struct broker *self, const struct store_completion *completion,
+                      int64_t now_ms)
+{
+    if (!completion->is_registration)
+        core_stored(self->core, completion->ticket, completion->outcome, now_ms);
+}
+
 /* Carries out what the core wants, tells it what the store has committed, until both are quiet. */
 static void settle(struct broker *self, int64_t now_ms)
 {
@@ -111,7 +120,7 @@ static void settle(struct broker *self, int64_t now_ms)
         take_effects(self, now_ms);
         more = store_next(self->store, &completion);
         for (bool next = more; next; next = store_next(self->store, &completion))
-            core_stored(self->core, completion.ticket, completion.outcome, now_ms);
+            on_stored(self, &completion, now_ms);
     } while (more);
 }
 
@@ -303,6 +312,33 @@ static int start_sites(struct broker *self)
     return code;
 }
 
+static int start_policy(struct broker *self)
+{
+    struct policy_settings settings = plan_policy(&self->plan);
+    struct buffer why = {0};
+    size_t index = 0;
+    self->policy = policy_new(&settings, &index, &why);
+    int code = EXIT_SUCCESS;
+    if (!self->policy)
+        code = why.size
+                   ? fail(EX_CONFIG, "rule", self->options->rule[index].where, buffer_span(&why))
+                   : fail_memory();
+    buffer_free(&why);
+    return code;
+}
+
+static int start_store(struct broker *self)
+{
+    const char *path = self->options->store.path;
+    struct buffer why = {0};
+    self->store = *path ? store_sqlite_new(path, &why) : store_memory_new();
+    int code = EXIT_SUCCESS;
+    if (!self->store)
+        code = why.size ? fail(EXIT_FAILURE, "store.path", path, buffer_span(&why)) : fail_memory();
+    buffer_free(&why);
+    return code;
+}
+
 static int start_core(struct broker *self)
 {
     const options_t *options = self->options;
@@ -320,8 +356,7 @@ static int start_core(struct broker *self)
     };
     settings.streams.random = random_number;
     self->core = core_new(&settings, clock_monotonic_ms());
-    self->store = store_memory_new();
-    return self->core && self->store ? EXIT_SUCCESS : fail_memory();
+    return self->core ? EXIT_SUCCESS : fail_memory();
 }
 
 static int start_bus(struct broker *self)
@@ -387,6 +422,10 @@ static int start(struct broker *self)
     if (!code)
         code = start_sites(self);
     if (!code)
+        code = start_policy(self);
+    if (!code)
+        code = start_store(self);
+    if (!code)
         code = start_core(self);
     if (!code)
         code = start_bus(self);
@@ -407,7 +446,8 @@ static void tell_started(const struct broker *self)
              LOG_TEXT("publications", options->broker.publications),
              LOG_TEXT("backends", options->broker.backends),
              LOG_TEXT("admin_address", options->broker.admin_address),
-             LOG_UINT("admin_port", options->broker.admin_port));
+             LOG_UINT("admin_port", options->broker.admin_port),
+             LOG_TEXT("store", options->store.path));
 }
 
 static void stop(struct broker *self)
@@ -416,6 +456,7 @@ static void stop(struct broker *self)
     bus_destroy(&self->bus);
     store_destroy(&self->store);
     core_destroy(&self->core);
+    policy_destroy(&self->policy);
     sites_destroy(&self->sites);
     plan_free(&self->plan);
     if (self->signals >= 0)

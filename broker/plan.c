@@ -31,13 +31,16 @@ static bool plan_backends(struct plan *self, const options_t *options)
     return true;
 }
 
-static struct streams_rule rule(uint64_t messages, uint64_t bytes, uint64_t seconds, bool history,
-                                unsigned presence)
+static struct streams_rule channel_rule(const struct options_channel *from)
 {
     return (struct streams_rule){
-        .limits = {.messages = messages, .bytes = bytes, .age_ms = (int64_t)seconds * 1000},
-        .client_history = history,
-        .presence = (enum streams_presence)presence};
+        .limits = {.messages = from->messages,
+                   .bytes = from->bytes,
+                   .age_ms = (int64_t)from->seconds * 1000},
+        .client_history = from->client_history,
+        .presence = (enum streams_presence)from->presence,
+        .check_each = from->check == CHECK_MESSAGE,
+    };
 }
 
 static bool plan_channels(struct plan *self, const options_t *options)
@@ -45,21 +48,62 @@ static bool plan_channels(struct plan *self, const options_t *options)
     self->channels = calloc(options->channel_count + 1, sizeof *self->channels);
     if (!self->channels)
         return false;
-    for (size_t i = 0; i < options->channel_count; i++) {
-        const struct options_channel *from = &options->channel[i];
+    for (size_t i = 0; i < options->channel_count; i++)
         self->channels[i] =
-            (struct streams_channel){from->label, rule(from->messages, from->bytes, from->seconds,
-                                                       from->client_history, from->presence)};
-    }
+            (struct streams_channel){options->channel[i].label, channel_rule(&options->channel[i])};
     self->channel_count = options->channel_count;
     return true;
+}
+
+static bool plan_rules(struct plan *self, const options_t *options)
+{
+    self->rules = calloc(options->rule_count + 1, sizeof *self->rules);
+    if (!self->rules)
+        return false;
+    for (size_t i = 0; i < options->rule_count; i++) {
+        const struct options_rule *from = &options->rule[i];
+        self->rules[i] = (struct policy_rule){.label = from->label,
+                                              .site = from->site,
+                                              .app = from->app,
+                                              .channel = from->channel,
+                                              .resource = from->resource,
+                                              .allow = from->allow,
+                                              .deny = from->deny};
+    }
+    self->rule_count = options->rule_count;
+    return true;
+}
+
+static bool plan_sites(struct plan *self, const options_t *options)
+{
+    self->sites = calloc(options->site_count + 1, sizeof *self->sites);
+    if (!self->sites)
+        return false;
+    for (size_t i = 0; i < options->site_count; i++) {
+        const struct options_site *from = &options->site[i];
+        self->sites[i] = (struct policy_site){from->label, from->require_handlers,
+                                              (enum policy_unavailable)from->unavailable};
+    }
+    self->site_count = options->site_count;
+    return true;
+}
+
+struct policy_settings plan_policy(const struct plan *self)
+{
+    return (struct policy_settings){.sites = self->sites,
+                                    .site_count = self->site_count,
+                                    .rules = self->rules,
+                                    .rule_count = self->rule_count};
 }
 
 struct streams_settings plan_streams(const struct plan *self, const options_t *options)
 {
     const struct options_streams *from = &options->streams;
     return (struct streams_settings){
-        .rule = rule(from->messages, from->bytes, from->seconds, true, PRESENCE_OFF),
+        .rule = {.limits = {.messages = from->messages,
+                            .bytes = from->bytes,
+                            .age_ms = (int64_t)from->seconds * 1000},
+                 .client_history = true},
         .channels = self->channels,
         .channel_count = self->channel_count,
         .total_bytes = from->total_bytes,
@@ -83,7 +127,8 @@ struct presence_settings plan_presence(const options_t *options)
 bool plan_make(struct plan *self, const options_t *options)
 {
     *self = (struct plan){0};
-    return plan_backends(self, options) && plan_channels(self, options);
+    return plan_backends(self, options) && plan_channels(self, options) &&
+           plan_rules(self, options) && plan_sites(self, options);
 }
 
 void plan_free(struct plan *self)
@@ -92,5 +137,7 @@ void plan_free(struct plan *self)
     free(self->principals);
     free(self->where);
     free(self->channels);
+    free(self->rules);
+    free(self->sites);
     *self = (struct plan){0};
 }

@@ -49,7 +49,7 @@ typedef void store_visit_fn(struct span key, void *arg);
 struct store_engine {
     bool (*append)(store_t *self, const struct store_append *append);
     bool (*registration)(store_t *self, const struct store_registration *registration);
-    void (*visit_handlers)(store_t *self, store_visit_fn *visit, void *arg);
+    bool (*visit_handlers)(store_t *self, store_visit_fn *visit, void *arg);
     bool (*next)(store_t *self, struct store_completion *out);
     void (*destroy)(store_t *self);
 };
@@ -65,8 +65,8 @@ store_t *store_memory_new(void);
 
 /* The same, and handlers are kept in a file, which is made when it is not there and which no other
  * process may have open. What was accepted since the last store_next is committed by the next one,
- * all at once and synchronously (SQLite, WAL, synchronous=FULL). NULL on failure: *why says what is
- * wrong with the file; empty: memory is exhausted. */
+ * all at once and synchronously (SQLite, WAL, synchronous=FULL); it fails or not as a whole. NULL
+ * on failure: *why says what is wrong with the file; empty: memory is exhausted. */
 store_t *store_sqlite_new(const char *path, struct buffer *why);
 
 /* False: not accepted (no memory), which is the same as STORE_FAILED. */
@@ -81,10 +81,11 @@ static inline bool store_registration(store_t *self, const struct store_registra
     return self->engine->registration(self, registration);
 }
 
-/* Each handler that is registered, in no order; nothing may be registered meanwhile. */
-static inline void store_visit_handlers(store_t *self, store_visit_fn *visit, void *arg)
+/* Each handler that is registered, in no order; nothing may be registered meanwhile. False: some
+ * could not be read, so nobody may be let in as if they were not registered. */
+static inline bool store_visit_handlers(store_t *self, store_visit_fn *visit, void *arg)
 {
-    self->engine->visit_handlers(self, visit, arg);
+    return self->engine->visit_handlers(self, visit, arg);
 }
 
 /* False when nothing is complete now. */

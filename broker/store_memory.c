@@ -2,10 +2,10 @@
 
 #include "broker/store.h"
 
-/* The tickets that were accepted and not yet reported. */
+/* What was accepted and not yet reported. */
 struct store_memory {
     store_t store;
-    uint64_t *tickets;
+    struct store_completion *accepted;
     size_t room, first, end;
 };
 
@@ -17,20 +17,38 @@ static struct store_memory *engine_of(store_t *store)
 static bool grow(struct store_memory *self)
 {
     size_t room = self->room ? self->room * 2 : 64;
-    uint64_t *tickets = reallocarray(self->tickets, room, sizeof *tickets);
-    if (!tickets)
+    struct store_completion *accepted = reallocarray(self->accepted, room, sizeof *accepted);
+    if (!accepted)
         return false;
-    self->tickets = tickets;
+    self->accepted = accepted;
     self->room = room;
+    return true;
+}
+
+static bool accept(struct store_memory *self, bool is_registration, uint64_t ticket)
+{
+    if (self->end == self->room && !grow(self))
+        return false;
+    self->accepted[self->end++] =
+        (struct store_completion){is_registration, ticket, STORE_COMMITTED};
     return true;
 }
 
 static bool append(store_t *store, const struct store_append *what)
 {
-    struct store_memory *self = engine_of(store);
-    if (self->end == self->room && !grow(self))
-        return false;
-    self->tickets[self->end++] = what->ticket;
+    return accept(engine_of(store), false, what->ticket);
+}
+
+static bool registration(store_t *store, const struct store_registration *what)
+{
+    return what->key.size <= STORE_HANDLER_KEY_MAX && accept(engine_of(store), true, what->ticket);
+}
+
+static bool visit_handlers(store_t *store, store_visit_fn *visit, void *arg)
+{
+    (void)store;
+    (void)visit;
+    (void)arg;
     return true;
 }
 
@@ -41,19 +59,19 @@ static bool next(store_t *store, struct store_completion *out)
         self->first = self->end = 0;
         return false;
     }
-    *out = (struct store_completion){self->tickets[self->first++], STORE_COMMITTED};
+    *out = self->accepted[self->first++];
     return true;
 }
 
 static void destroy(store_t *store)
 {
-    free(engine_of(store)->tickets);
+    free(engine_of(store)->accepted);
     free(store);
 }
 
 store_t *store_memory_new(void)
 {
-    static const struct store_engine engine = {append, next, destroy};
+    static const struct store_engine engine = {append, registration, visit_handlers, next, destroy};
     struct store_memory *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;

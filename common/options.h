@@ -50,6 +50,8 @@ typedef struct options {
 #undef OPTIONS_NAMED
 } options_t;
 
+/* As the settings list their words. */
+enum options_check_when { CHECK_SUBSCRIPTION, CHECK_MESSAGE };
 enum options_anonymous { ANONYMOUS_UNSET, ANONYMOUS_YES, ANONYMOUS_NO };
 
 /* Defaults, then `file` (NULL: none), then the environment `environ` (NULL-terminated "KEY=value"),

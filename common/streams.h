@@ -24,12 +24,12 @@ typedef struct streams streams_t;
 /* What subscribers may learn of each other. As the setting `presence` lists them. */
 enum streams_presence { PRESENCE_OFF, PRESENCE_STATS, PRESENCE_FULL };
 
-/* What one channel keeps and tells. */
+/* What one channel keeps and tells, and when it is asked who may read. */
 struct streams_rule {
     struct stream_limits limits;
     bool client_history; /* may clients read history and recover without naming an epoch? */
     enum streams_presence presence;
-    bool check_each; /* every publication is to be asked for, whatever a handler grants */
+    bool check_each; /* ask for every message */
 };
 
 /* A rule for the channel and its resources: label "chat" on every site, "acme/chat" on one. */

@@ -58,6 +58,7 @@ check() {
         only("msgpack.h", "^proto/wire[.]c$")
         only("jansson.h", "^(proto/json_doc|bench/herd_line)[.]c$")
         only("ini.h", "^common/options_file[.]c$")
+        only("sqlite3.h", "^broker/store_sqlite[.]c$")
         only("microhttpd.h", "^admin/")
         only("curl/curl.h", "^cli/http_get[.]c$")
         only("zmq.h", "^(broker/(bus|peers)|gateway/bus_link)[^/]*$|^(cli|bench)/")
@@ -106,6 +107,7 @@ prove() {
     plant proto/x.c '#include <jansson.h>'
     plant common/x.c '#include <ini.h>'
     plant broker/x.c '#include <microhttpd.h>'
+    plant broker/core.c '#include <sqlite3.h>'
     plant cli/cmd_status.c '#include <curl/curl.h>'
     plant broker/core.c '#include <zmq.h>'
     plant gateway/ws.c '#include <zmq.h>'

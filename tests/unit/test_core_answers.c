@@ -162,7 +162,7 @@ END_TEST
 START_TEST(recovery_without_an_epoch)
 {
     const struct streams_channel channels[] = {
-        {"quiet", {world_settings.streams.rule.limits, false, PRESENCE_OFF}}};
+        {"quiet", {world_settings.streams.rule.limits, false, PRESENCE_OFF, false}}};
     world_settings.streams.channels = channels;
     world_settings.streams.channel_count = 1;
     world_start();
@@ -273,7 +273,7 @@ END_TEST
 START_TEST(history_can_be_switched_off)
 {
     const struct streams_channel channels[] = {
-        {"quiet", {world_settings.streams.rule.limits, false, PRESENCE_OFF}}};
+        {"quiet", {world_settings.streams.rule.limits, false, PRESENCE_OFF, false}}};
     world_settings.streams.channels = channels;
     world_settings.streams.channel_count = 1;
     world_start();

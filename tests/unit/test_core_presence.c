@@ -10,8 +10,8 @@
 
 static const char *const gateways[] = {"g1", "g2"};
 static const struct streams_channel channels[] = {
-    {"room", {{10, 1000, 1000}, true, PRESENCE_FULL}},
-    {"hall", {{10, 1000, 1000}, true, PRESENCE_STATS}},
+    {"room", {{10, 1000, 1000}, true, PRESENCE_FULL, false}},
+    {"hall", {{10, 1000, 1000}, true, PRESENCE_STATS, false}},
 };
 
 static void setup(void)

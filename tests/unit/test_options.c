@@ -182,6 +182,95 @@ START_TEST(unset_channel_keys_take_those_of_streams)
 }
 END_TEST
 
+START_TEST(every_bad_rule_is_told)
+{
+    refused("[rule \"a\"]\nresource = x\nallow = admin\n"
+            "[rule \"b\"]\nallow = admin\n"
+            "[rule \"c\"]\n",
+            NULL,
+            "main.ini:1: [rule \"a\"] resource: needs channel, the one that the resource is of\n"
+            "main.ini:6: [rule \"c\"] says nothing: it needs allow or deny, such as allow = member "
+            "admin\n");
+}
+END_TEST
+
+START_TEST(reads_who_may_read)
+{
+    options_t *options = loaded("[site \"acme\"]\nrequire_handlers = yes\nunavailable = retry\n"
+                                "[channel \"chat\"]\ncheck = message\n"
+                                "[rule \"members-only\"]\nsite = acme\napp = quotes\n"
+                                "channel = @vip\nresource = room 1: a/b\n"
+                                "allow = member admin\ndeny = visitor\n"
+                                "[site \"other\"]\n[channel \"news\"]\n",
+                                NULL);
+    ck_assert(options->site[0].require_handlers);
+    ck_assert_uint_eq(options->site[0].unavailable, 2);
+    ck_assert(!options->site[1].require_handlers);
+    ck_assert_uint_eq(options->site[1].unavailable, 0);
+    ck_assert_uint_eq(options->channel[0].check, 1);
+    ck_assert_uint_eq(options->channel[1].check, 0);
+    ck_assert_uint_eq(options->rule_count, 1);
+    ck_assert_str_eq(options->rule[0].where, "main.ini:6");
+    ck_assert_str_eq(options->rule[0].channel, "@vip");
+    ck_assert_str_eq(options->rule[0].resource, "room 1: a/b");
+    ck_assert_str_eq(options->rule[0].allow, "member admin");
+    options_destroy(&options);
+}
+END_TEST
+
+static void expect_store(const char *file, char *const *environment, const char *folder,
+                         const char *name)
+{
+    options_t *options = options_load(file, environment, &why);
+    ck_assert_msg(options, "%s", explanation());
+    char here[4096], want[8192];
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    snprintf(want, sizeof want, "%s%s%s", folder ? here : "", folder ? folder : "", name);
+    ck_assert_str_eq(options->store.path, want);
+    options_destroy(&options);
+}
+
+START_TEST(the_store_is_beside_the_settings_that_name_it)
+{
+    mkdir("sub", 0700);
+    char whole[4200], here[4096];
+    snprintf(whole, sizeof whole, "%s/sub/a.ini", getcwd(here, sizeof here));
+    char *environment[] = {"MILLRACE_STORE_PATH=e.db", NULL};
+    char *nothing[] = {"MILLRACE_STORE_PATH=", NULL};
+
+    expect_store(NULL, NULL, "/", "millrace.db");
+    expect_store(NULL, environment, "/", "e.db");
+    expect_store(NULL, nothing, NULL, "");
+    write_file("sub/a.ini", span_text("[store]\npath = x/own.db\n"));
+    expect_store("sub/a.ini", NULL, "/sub/", "x/own.db");
+    expect_store(whole, NULL, "/sub/", "x/own.db");
+    expect_store("sub/a.ini", environment, "/", "e.db");
+    write_file("main.ini", span_text("include = sub/a.ini\n"));
+    expect_store("main.ini", NULL, "/sub/", "x/own.db");
+    write_file("sub/a.ini", span_text("[store]\npath = /var/own.db\n"));
+    expect_store("main.ini", NULL, NULL, "/var/own.db");
+    write_file("sub/a.ini", span_text("[store]\npath =\n"));
+    expect_store("main.ini", NULL, NULL, "");
+    write_file("sub/a.ini", span_text(""));
+    expect_store("main.ini", NULL, "/", "millrace.db");
+    expect_store("sub/a.ini", NULL, "/sub/", "millrace.db");
+}
+END_TEST
+
+START_TEST(a_path_that_is_too_long_with_its_folder)
+{
+    struct buffer text = {0};
+    buffer_put_text(&text, "[store]\npath = ");
+    for (int i = 0; i < 1020; i++)
+        buffer_put_byte(&text, 'p');
+    buffer_put_byte(&text, '\0');
+    refused((const char *)text.data, NULL,
+            "main.ini:2: [store] path: with its folder it must be a path: at most 1024 bytes, none "
+            "of them a control character\n");
+    buffer_free(&text);
+}
+END_TEST
+
 START_TEST(the_environment_wins)
 {
     char *environment[] = {"HOME=/root", "MILLRACE_BROKER_ADMIN_PORT=3",
@@ -233,7 +322,7 @@ START_TEST(all_errors_are_reported_in_one_go)
             "main.ini:2: [broker] admin_port: must be a whole number, 0 to 65535 (port)\n"
             "main.ini:4: [log] level: must be debug, info, warn or error\n"
             "main.ini:6: [channel \"c\"] second: unknown key; valid keys: messages, bytes, "
-            "seconds, client_history, presence\n");
+            "seconds, client_history, presence, check\n");
 }
 END_TEST
 
@@ -329,8 +418,9 @@ END_TEST
     "without a token"
 #define KEYS_OF_NODE "unknown key; valid keys: name, site"
 #define SECTIONS                                                                                   \
-    "unknown section; there are [node], [log], [broker], [streams], [gateway], [backends "         \
-    "\"...\"], [site \"...\"], [channel \"...\"]"
+    "unknown section; there are [node], [log], [broker], [streams], [store], [gateway], "          \
+    "[backends \"...\"], [site \"...\"], [channel \"...\"], [rule \"...\"]"
+#define TYPES "must be words out of: admin member visitor everyone"
 
 /* Each is refused with exactly this line behind "main.ini:". */
 static const struct {
@@ -417,7 +507,7 @@ static const struct {
      "2: [gateway] allowed_origins: " ORIGINS},
     {"[backends \"a\"]\nbind = ipc:///a\napps = a/b\n", "3: [backends \"a\"] apps: " APPS},
     {"[backends \"a\"]\nbind = ipc:///a\nmay = publish,history\n",
-     "3: [backends \"a\"] may: must be words out of: publish history preview"},
+     "3: [backends \"a\"] may: must be words out of: publish history preview handle revoke"},
     {"\n[backends \"a\"]\nsite = x\n", "2: [backends \"a\"] bind: must be set"},
     /* listeners */
     {"[broker]\ncontrol = tcp://0.0.0.0:7400\n", "2: [broker] control: broker.control" BEYOND},
@@ -444,6 +534,33 @@ static const struct {
      "2: [backends \"a\"] bind: the same port as broker.backends"},
     {"[backends \"a\"]\nbind = ipc:///a\n[backends \"b\"]\nbind = ipc:///a\n",
      "4: [backends \"b\"] bind: the same port as backends.bind"},
+    /* who may read */
+    {"[site \"a\"]\nrequire_handlers = maybe\n",
+     "2: [site \"a\"] require_handlers: must be yes or no"},
+    {"[site \"a\"]\nunavailable = never\n",
+     "2: [site \"a\"] unavailable: must be auto, refuse or retry"},
+    {"[channel \"c\"]\ncheck = always\n",
+     "2: [channel \"c\"] check: must be subscription or message"},
+    {"[broker]\ncheck_ms = 4801\n", "2: [broker] check_ms: " NUMBER("100", "4800", "ms")},
+    {"[rule]\nallow = admin\n", "1: this section needs a label: [name \"label\"]"},
+    {"[rule \"a b\"]\nallow = admin\n", "1: [rule \"a b\"]: the label " NAME},
+    {"[rule \"r\"]\nallow = admin,member\n", "2: [rule \"r\"] allow: " TYPES},
+    {"[rule \"r\"]\nallow = admin\ndeny = guest\n", "3: [rule \"r\"] deny: " TYPES},
+    {"[rule \"r\"]\nsite = a b\n", "2: [rule \"r\"] site: " NAME},
+    {"[rule \"r\"]\napp = a/b\n", "2: [rule \"r\"] app: " NAME},
+    {"[rule \"r\"]\nallow = admin\nchannel = chat:a\n",
+     "3: [rule \"r\"] channel: must be a channel: letters, digits, '_' and '-', with an optional "
+     "leading '@'"},
+    {"[rule \"r\"]\nchannel = c\nresource = \xff\n",
+     "3: [rule \"r\"] resource: must be a resource: at most 139 characters of UTF-8, the first of "
+     "them no ';'"},
+    {"[node]\nname = n\n[rule \"r\"]\nresource = a\nallow = admin\n",
+     "3: [rule \"r\"] resource: needs channel, the one that the resource is of"},
+    {"\n[rule \"r\"]\nchannel = c\nallow =\n",
+     "2: [rule \"r\"] says nothing: it needs allow or deny, such as allow = member admin"},
+    {"[rule \"a\"]\nchannel = c\nallow = admin\n[rule \"b\"]\ndeny = visitor\nchannel = c\n",
+     "4: [rule \"b\"] is about the same site, app, channel and resource as [rule \"a\"]"},
+    {"[store]\npath = a\001b\n", "2: [store] path: " PATH},
 };
 
 START_TEST(bad_settings_are_refused_with_their_line)
@@ -490,7 +607,8 @@ START_TEST(effective_settings_are_settings)
     write_effective(&first, "[streams]\nmessages = 3\n"
                             "[gateway]\nallowed_origins = https://a https://b\nanonymous = yes\n"
                             "[channel \"chat\"]\nclient_history = no\n[channel \"acme/chat\"]\n"
-                            "[backends \"a\"]\nbind = ipc:///a\n");
+                            "[backends \"a\"]\nbind = ipc:///a\n"
+                            "[rule \"r\"]\nchannel = c\nresource =  a; b \ndeny = visitor\n");
     write_effective(&second, (const char *)first.data);
     ck_assert_str_eq((const char *)first.data, (const char *)second.data);
     ck_assert_ptr_nonnull(
@@ -538,6 +656,10 @@ int main(void)
     tcase_add_test(tests, the_default_site_says_who_may_be_anonymous);
     tcase_add_test(tests, reads_labelled_sections_in_order);
     tcase_add_test(tests, unset_channel_keys_take_those_of_streams);
+    tcase_add_test(tests, every_bad_rule_is_told);
+    tcase_add_test(tests, reads_who_may_read);
+    tcase_add_test(tests, the_store_is_beside_the_settings_that_name_it);
+    tcase_add_test(tests, a_path_that_is_too_long_with_its_folder);
     tcase_add_test(tests, the_environment_wins);
     tcase_add_test(tests, includes_files_relative_to_the_including_one);
     tcase_add_test(tests, errors_in_an_included_file_name_that_file);

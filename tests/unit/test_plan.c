@@ -109,6 +109,48 @@ START_TEST(presence_gets_its_bounds)
 }
 END_TEST
 
+START_TEST(a_channel_may_ask_for_every_message)
+{
+    load("[channel \"a\"]\ncheck = message\n[channel \"b\"]\ncheck = subscription\n"
+         "[channel \"c\"]\n");
+    struct streams_settings settings = plan_streams(&plan, options);
+    ck_assert(!settings.rule.check_each);
+    ck_assert(settings.channels[0].rule.check_each);
+    ck_assert(!settings.channels[1].rule.check_each);
+    ck_assert(!settings.channels[2].rule.check_each);
+}
+END_TEST
+
+START_TEST(who_may_read_gets_its_rules_and_sites)
+{
+    load("[site \"acme\"]\nrequire_handlers = yes\nunavailable = refuse\n"
+         "[rule \"all\"]\ndeny = visitor\n"
+         "[rule \"room\"]\nsite = acme\napp = q\nchannel = c\nresource = r\nallow = member\n");
+    struct policy_settings settings = plan_policy(&plan);
+    ck_assert_uint_eq(settings.site_count, 1);
+    ck_assert_str_eq(settings.sites[0].site, "acme");
+    ck_assert(settings.sites[0].require_handlers);
+    ck_assert_int_eq(settings.sites[0].unavailable, UNAVAILABLE_REFUSE);
+    ck_assert_uint_eq(settings.rule_count, 2);
+    ck_assert_str_eq(settings.rules[0].label, "all");
+    ck_assert_str_eq(settings.rules[0].deny, "visitor");
+    const struct policy_rule *room = &settings.rules[1];
+    ck_assert_str_eq(room->site, "acme");
+    ck_assert_str_eq(room->app, "q");
+    ck_assert_str_eq(room->channel, "c");
+    ck_assert_str_eq(room->resource, "r");
+    ck_assert_str_eq(room->allow, "member");
+    ck_assert_str_eq(room->deny, "");
+
+    size_t index;
+    struct buffer why = {0};
+    policy_t *policy = policy_new(&settings, &index, &why);
+    ck_assert_ptr_nonnull(policy);
+    ck_assert(policy_site(policy, span_text("acme"))->require_handlers);
+    policy_destroy(&policy);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("plan");
@@ -119,6 +161,8 @@ int main(void)
     tcase_add_test(tests, the_default_endpoint_can_be_left_out);
     tcase_add_test(tests, streams_get_their_limits);
     tcase_add_test(tests, presence_gets_its_bounds);
+    tcase_add_test(tests, a_channel_may_ask_for_every_message);
+    tcase_add_test(tests, who_may_read_gets_its_rules_and_sites);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

@@ -6,12 +6,18 @@ static void accept(store_t *store, uint64_t ticket)
     ck_assert(store_append(store, &(struct store_append){.ticket = ticket}));
 }
 
-static void expect(store_t *store, uint64_t ticket)
+static void expect_of(store_t *store, bool is_registration, uint64_t ticket)
 {
-    struct store_completion completion = {0, STORE_UNKNOWN};
+    struct store_completion completion;
     ck_assert(store_next(store, &completion));
+    ck_assert_int_eq(completion.is_registration, is_registration);
     ck_assert_uint_eq(completion.ticket, ticket);
     ck_assert_int_eq(completion.outcome, STORE_COMMITTED);
+}
+
+static void expect(store_t *store, uint64_t ticket)
+{
+    expect_of(store, false, ticket);
 }
 
 START_TEST(commits_everything_in_order)
@@ -57,6 +63,35 @@ START_TEST(appends_that_nobody_asked_about_are_freed)
 }
 END_TEST
 
+static void never(struct span key, void *arg)
+{
+    (void)key;
+    (void)arg;
+    ck_abort_msg("nothing is kept");
+}
+
+START_TEST(registrations_are_complete_at_once_and_not_kept)
+{
+    store_t *store = store_memory_new();
+    struct store_registration what = {.ticket = 7, .key = span_text("a")};
+    struct store_completion completion;
+    ck_assert(store_registration(store, &what));
+    accept(store, 7);
+    what = (struct store_registration){.ticket = 8, .key = span_text("a"), .removed = true};
+    ck_assert(store_registration(store, &what));
+    expect_of(store, true, 7);
+    expect_of(store, false, 7);
+    expect_of(store, true, 8);
+    ck_assert(!store_next(store, &completion));
+
+    uint8_t key[STORE_HANDLER_KEY_MAX + 1] = {0};
+    what.key = span_of(key, sizeof key);
+    ck_assert(!store_registration(store, &what));
+    ck_assert(store_visit_handlers(store, never, NULL));
+    store_destroy(&store);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("store_memory");
@@ -64,6 +99,7 @@ int main(void)
     tcase_add_test(tests, commits_everything_in_order);
     tcase_add_test(tests, accepts_while_it_reports);
     tcase_add_test(tests, appends_that_nobody_asked_about_are_freed);
+    tcase_add_test(tests, registrations_are_complete_at_once_and_not_kept);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
