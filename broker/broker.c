@@ -79,6 +79,10 @@ static void carry_out(struct broker *self, const struct core_effect *effect, int
         if (!store_append(self->store, &effect->append))
             core_stored(self->core, effect->append.ticket, STORE_FAILED, now_ms);
         break;
+    case CORE_REGISTER:
+        if (!store_registration(self->store, &effect->registration))
+            core_registered(self->core, effect->registration.ticket, STORE_FAILED, now_ms);
+        break;
     case CORE_GATEWAY_JOINED:
         log_info("gateway_joined", LOG_SPAN("gateway", effect->bytes));
         break;
@@ -107,7 +111,9 @@ static void take_effects(struct broker *self, int64_t now_ms)
 static void on_stored(struct broker *self, const struct store_completion *completion,
                       int64_t now_ms)
 {
-    if (!completion->is_registration)
+    if (completion->is_registration)
+        core_registered(self->core, completion->ticket, completion->outcome, now_ms);
+    else
         core_stored(self->core, completion->ticket, completion->outcome, now_ms);
 }
 
@@ -339,14 +345,54 @@ static int start_store(struct broker *self)
     return code;
 }
 
+struct restoring {
+    core_t *core;
+    size_t count, failed;
+};
+
+static void restore_handler(struct span key, void *arg)
+{
+    struct restoring *restoring = arg;
+    if (core_restore_handler(restoring->core, key))
+        restoring->count++;
+    else
+        restoring->failed++;
+}
+
+/* Without one of them somebody could be let in whom it would refuse. */
+static int restore_handlers(struct broker *self)
+{
+    struct restoring restoring = {.core = self->core};
+    if (!store_visit_handlers(self->store, restore_handler, &restoring) || restoring.failed > 0)
+        return fail(EXIT_FAILURE, "store.path", self->options->store.path,
+                    span_text("not all permission handlers in it can be read"));
+    if (restoring.count > 0)
+        log_info("handlers_restored", LOG_UINT("handlers", restoring.count));
+    return EXIT_SUCCESS;
+}
+
+static struct asks_settings asks_settings(const struct options_broker *from)
+{
+    return (struct asks_settings){.checks = from->checks_open,
+                                  .batches = from->check_batches,
+                                  .grants = from->grants,
+                                  .check_ms = (int64_t)from->check_ms,
+                                  .again_ms = (int64_t)from->check_again_ms};
+}
+
 static int start_core(struct broker *self)
 {
     const options_t *options = self->options;
     struct core_settings settings = {
         .node = options->node.name,
         .sites = self->sites,
+        .policy = self->policy,
         .streams = plan_streams(&self->plan, options),
         .presence = plan_presence(options),
+        .asks = asks_settings(&options->broker),
+        .revocations = {.kept = options->broker.revocations,
+                        .limit_ms = (int64_t)options->broker.revoke_ms},
+        .handlers = options->broker.handlers,
         .payload_bytes = options->broker.payload_bytes,
         .unanswered_requests = (uint32_t)options->broker.unanswered_requests,
         .idempotency_ms = (int64_t)options->streams.idempotency_seconds * 1000,
@@ -356,7 +402,7 @@ static int start_core(struct broker *self)
     };
     settings.streams.random = random_number;
     self->core = core_new(&settings, clock_monotonic_ms());
-    return self->core ? EXIT_SUCCESS : fail_memory();
+    return self->core ? restore_handlers(self) : fail_memory();
 }
 
 static int start_bus(struct broker *self)
