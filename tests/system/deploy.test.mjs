@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
 import { atEnd, buildDir, Child, freePort, httpGet, patience, programs, root, run, scenario, temporaryDirectory, until } from './harness.mjs';
@@ -60,6 +60,7 @@ scenario('the units start a node from deploy/settings: a message goes through, e
       MILLRACE_BROKER_ADMIN_PORT: `${admin}`,
       MILLRACE_GATEWAY_CONTROL: tcp(control),
       MILLRACE_GATEWAY_PUBLICATIONS: tcp(publications),
+      MILLRACE_STORE_PATH: join(await scratch(), 'millrace.db'),
     };
     const started = [];
     const start = async (name, instance, adminPort, more = {}) => {
@@ -115,6 +116,15 @@ scenario('the units leave enough time to stop and enough descriptors for the set
     assert.deepEqual(valuesOf(own, 'RestartPreventExitStatus'), ['64 78']);
     assert.deepEqual(valuesOf(own, 'Restart'), ['on-failure']);
   }
+});
+
+scenario('the store is where the broker\'s unit may write, and nobody else may read', null, async () => {
+  const { lines } = await commandOf('millrace-broker.service');
+  const { stdout } = await run(programs.cli, ['check-config', settings]);
+  const [path] = stdout.match(/(?<=^path = ).*$/m);
+  const [directory] = valuesOf(lines, 'StateDirectory');
+  assert.equal(dirname(path), `/var/lib/${directory}`);
+  assert.deepEqual(valuesOf(lines, 'StateDirectoryMode'), ['0700']);
 });
 
 scenario('both units are hardened alike', null, async () => {
@@ -176,7 +186,7 @@ scenario('each key that the example settings mention exists, with the default th
 
   const lines = (config) => config.split('\n').filter((line) => /^(\[|[a-z_]+ =)/.test(line));
   const defaults = lines((await run(programs.cli, ['check-config'])).stdout);
-  const plain = lines(shown.stdout).slice(0, lines(shown.stdout).findIndex((line) => /^\[(site|channel|backends) /.test(line)));
+  const plain = lines(shown.stdout).slice(0, lines(shown.stdout).findIndex((line) => /^\[(site|channel|rule|backends) /.test(line)));
   const changed = plain.filter((line) => !defaults.includes(line));
   assert.deepEqual(changed, text.match(/^[a-z_]+ = .*$/gm), 'what is set, and no more, differs from the defaults');
   assert.ok(text.match(/^#[a-z_]+ =/gm).length >= 20);

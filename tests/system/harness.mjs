@@ -285,7 +285,7 @@ export class Cluster {
         ...this.settings.gateway,
       },
     };
-    this.directory = await temporaryDirectory();
+    this.directory = await temporaryDirectory(); // where its store is, too: beside its settings
     this.file = join(this.directory, 'millrace.ini');
     await writeFile(this.file, iniText(this.sections, this));
     await this.startBroker();

@@ -48,6 +48,10 @@ const mistakes = {
   'two listeners on one port': ['[broker]\ncontrol = tcp://127.0.0.1:7500\nbackends = tcp://127.0.0.1:7500\n', 3, /same port/],
   'a right that is none': ['[backends "acme"]\nbind = ipc:///tmp/x.sock\nmay = publish fly\n', 3, /may: .*publish history preview/],
   'a channel that is no channel': ['\n[channel "a b"]\nmessages = 5\n', 2, /a b/],
+  'a rule for nobody in particular': ['[rule "r"]\nallow = friends\n', 2, /allow: .*admin member visitor everyone/],
+  'a rule that says nothing': ['\n[rule "r"]\nchannel = chat\n', 2, /\[rule "r"\] .*allow or deny/],
+  'a rule for a resource of no channel': ['[rule "r"]\nresource = a\nallow = admin\n', 1, /resource: needs channel/],
+  'two rules for the same place': ['[rule "a"]\nallow = admin\n[rule "b"]\ndeny = visitor\n', 3, /same.*\[rule "a"\]/],
   'a file to include that is not there': ['include = nowhere.ini\n', 1, /nowhere/],
 };
 

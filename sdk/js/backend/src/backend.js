@@ -91,7 +91,8 @@ export class Backend {
   }
 
   close({ now = false } = {}) {
-    return this.#link.close(now);
+    this.#link.shut(now);
+    return this.#link.close();
   }
 
   // --- requests ---

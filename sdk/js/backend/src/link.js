@@ -5,6 +5,8 @@
 // connection that broke is gone with it. So a request is in one of these places:
 //
 //   queue   not handed to ZeroMQ: whatever happens, the broker will not see it
+//   urgent  the same, before the queue: what the listener asks. It is meant for the connection that
+//           there is, and ends with it
 //   sent    handed over on the connection that we have: it may have arrived
 //   held    it has an idempotency key, and the connection on which it was sent broke. It is sent
 //           again when the broker at the other end is the one that knows the key
@@ -13,8 +15,15 @@
 // then all replies of that connection were read, and those that are not there will not come.
 // ZeroMQ waits RECONNECT_MS before it connects again, and we look each SLICE_MS.
 //
-// Nothing here keeps the process alive while no request is waiting: there is no pending receive then,
-// and the timer is unreferenced.
+// Nothing here keeps the process alive while no request is waiting and nobody listens: there is no
+// pending receive then, and the timer is unreferenced.
+//
+// A listener is for what the broker says unasked. While there is one, we are always connected or
+// trying to be, a loss is noticed without a request, and the process lives. It has three methods:
+//
+//   greeted()        a connection is new; what it asks now goes out first
+//   received(frame)  what is no reply to a request
+//   idle()           nothing came for SLICE_MS
 import { Dealer } from 'zeromq';
 import { ClosedError, DisconnectedError, MillraceError, OverloadedError, TimeoutError } from './errors.js';
 import { decode, encode } from './wire.js';
@@ -47,6 +56,8 @@ export class Link {
   #sending = null; // what ZeroMQ is being given
   #sent = new Map(); // by id
   #held = [];
+  #urgent = [];
+  #notes = []; // bytes of the listener that have no reply
   #live = 0; // requests that are not decided
   #bytes = 0; // of these
   #waiting = []; // for #live to be 0
@@ -54,6 +65,7 @@ export class Link {
   #instance = null; // of the broker, once this connection's greeting was answered
   #mustGreet = true;
   #heardMs = 0;
+  #listener = null;
 
   #timer = null;
   #timerMs = Infinity;
@@ -89,27 +101,70 @@ export class Link {
   request(id, bytes, timeoutMs, isSafe) {
     if (this.#closed) return Promise.reject(new ClosedError('the connection is closed', 'not sent'));
     if (this.#bytes + bytes.length > this.#maxBytes) return Promise.reject(this.#fullError());
+    return this.#enter({ id, bytes, timeoutMs, isSafe }, this.#queue);
+  }
+
+  #enter(request, queue) {
     return new Promise((resolve, reject) => {
-      const deadlineMs = performance.now() + timeoutMs;
-      const entry = { id, bytes, size: bytes.length, timeoutMs, deadlineMs, isSafe, state: QUEUED, instance: null,
-        isGreeting: false, ended: null, resolve, reject };
+      const deadlineMs = performance.now() + request.timeoutMs;
+      const entry = { ...request, size: request.bytes.length, deadlineMs, isUrgent: queue === this.#urgent, isOwn: false, isNote: false,
+        state: QUEUED, instance: null, ended: null, resolve, reject };
       this.#live++;
       this.#bytes += entry.size;
-      this.#queue.push(entry);
+      queue.push(entry);
       this.#wakeAt(deadlineMs);
       this.#pump();
     });
   }
 
-  // Ends all: with what is under way, or after it.
-  async close(now) {
+  // Takes no more requests. now: those that are under way end here.
+  shut(now) {
     this.#closed = true;
     if (now) this.#abandon();
+  }
+
+  // When nothing is under way any more.
+  async close() {
+    this.shut(false);
     if (this.#live > 0) {
       await new Promise((done) => this.#waiting.push(done));
     }
     clearTimeout(this.#timer);
     this.#socket.close();
+  }
+
+  // --- the listener ---
+
+  listen(listener) {
+    this.#listener = listener;
+    this.#read();
+    this.#pump();
+  }
+
+  unlisten() {
+    this.#listener = null;
+    this.#notes = [];
+  }
+
+  // What is asked now would be sent.
+  get isGreeted() {
+    return !this.#mustGreet;
+  }
+
+  get endpoint() {
+    return this.#endpoint;
+  }
+
+  // As request(), before all that waits, also after shut(), and on this connection or not at all.
+  ask(id, bytes, timeoutMs) {
+    return this.#enter({ id, bytes, timeoutMs, isSafe: false }, this.#urgent);
+  }
+
+  // To be sent on this connection, or not at all.
+  note(bytes) {
+    if (this.#mustGreet) return;
+    this.#notes.push(bytes);
+    this.#pump();
   }
 
   // --- ends of requests ---
@@ -149,17 +204,19 @@ export class Link {
     else this.#fail(entry, errorOf(entry.state === QUEUED ? unsent(entry) : 'unknown'));
   }
 
+  // Requests of the program and of the listener.
   *#undecided() {
-    if (this.#sending) yield this.#sending;
-    for (let i = this.#first; i < this.#queue.length; i++) yield this.#queue[i];
-    yield* this.#sent.values();
-    yield* this.#held;
+    const places = [this.#sending ? [this.#sending] : [], this.#urgent, this.#queue.slice(this.#first), this.#sent.values(), this.#held];
+    for (const place of places) {
+      for (const entry of place) if (!entry.isOwn && entry.state !== DONE) yield entry;
+    }
   }
 
   #abandon() {
     const error = (outcome) => new ClosedError('the connection was closed before the answer came', outcome);
     for (const entry of [...this.#undecided()]) this.#end(entry, error);
     this.#held = [];
+    this.#urgent = [];
   }
 
   // --- deadlines ---
@@ -176,11 +233,11 @@ export class Link {
     const now = performance.now();
     let next = Infinity;
     for (const entry of [...this.#undecided()]) {
-      if (entry.state === DONE || entry.isGreeting) continue;
       if (entry.deadlineMs > now) next = Math.min(next, entry.deadlineMs);
       else if (!entry.ended) this.#end(entry, (outcome) => this.#timeoutError(entry, outcome));
     }
     this.#held = this.#held.filter((entry) => entry.state !== DONE);
+    this.#urgent = this.#urgent.filter((entry) => entry.state !== DONE);
     this.#forget(now);
     this.#timerMs = Infinity;
     if (next < Infinity) this.#wakeAt(next);
@@ -201,10 +258,13 @@ export class Link {
     if (this.#live === 0) {
       this.#queue = [];
       this.#first = 0;
-      return null;
+      if (!this.#listener) return null;
     }
     if (this.#mustGreet) return this.#greeting();
-    if (this.#held.length > 0 || this.#sent.size >= this.#maxPending) return null;
+    if (this.#notes.length > 0) return this.#own({ bytes: this.#notes.shift(), isNote: true });
+    if (this.#sent.size >= this.#maxPending) return null;
+    if (this.#urgent.length > 0) return this.#urgent.shift();
+    if (this.#held.length > 0) return null;
     let entry = this.#shift();
     while (entry && entry.state !== QUEUED) entry = this.#shift();
     if (!entry || !this.#isStale(entry)) return entry;
@@ -236,7 +296,12 @@ export class Link {
 
   #greeting() {
     const id = this.nextId();
-    return { id, bytes: encode({ op: 'ping', id }), size: 0, isGreeting: true, state: QUEUED, deadlineMs: performance.now() };
+    return this.#own({ id, bytes: encode({ op: 'ping', id }), isNote: false });
+  }
+
+  // A greeting or a note: nobody waits for it.
+  #own(entry) {
+    return { ...entry, isOwn: true, ended: null, state: QUEUED };
   }
 
   // One send at a time, as zeromq wants it.
@@ -262,17 +327,22 @@ export class Link {
   }
 
   #wasSent(entry) {
-    if (entry.isGreeting) this.#mustGreet = false;
+    if (entry.isNote) return;
     entry.state = SENT;
     this.#sent.set(entry.id, entry);
     if (entry.ended) this.#fail(entry, entry.ended('unknown'));
+    if (entry.isOwn && this.#mustGreet) {
+      this.#mustGreet = false;
+      this.#listener?.greeted();
+    }
     this.#read();
   }
 
   #wasNotSent(entry, failure) {
-    if (entry.isGreeting) return;
+    if (entry.isOwn) return;
     entry.state = QUEUED;
     if (entry.ended) this.#fail(entry, entry.ended(unsent(entry)));
+    else if (isAgain(failure) && entry.isUrgent) this.#disconnected(entry, this.#broke());
     else if (isAgain(failure)) this.#unshift(entry);
     else this.#fail(entry, new MillraceError(`ZeroMQ refused the request: ${failure.message}`, { outcome: unsent(entry) }));
   }
@@ -282,8 +352,12 @@ export class Link {
   async #read() {
     if (this.#reading) return;
     this.#reading = true;
-    while (this.#live > 0 && this.#sent.size > 0) await this.#receive();
+    while (this.#isExpecting()) await this.#receive();
     this.#reading = false;
+  }
+
+  #isExpecting() {
+    return (this.#listener !== null && !this.#mustGreet) || (this.#live > 0 && this.#sent.size > 0);
   }
 
   async #receive() {
@@ -292,16 +366,18 @@ export class Link {
     } catch (error) {
       if (this.#socket.closed) return;
       if (!isAgain(error) || !this.#socket.writable) this.#lost();
+      else this.#listener?.idle();
     }
   }
 
   #take(frames) {
     this.#heardMs = performance.now();
     const reply = decode(frames[0]);
-    const entry = this.#sent.get(reply?.id);
-    if (!entry) return;
+    // What has an op is no reply, whatever its id.
+    const entry = reply?.op === undefined ? this.#sent.get(reply?.id) : null;
+    if (!entry) return this.#listener?.received(reply);
     this.#sent.delete(reply.id);
-    if (entry.isGreeting) this.#welcome(reply.instance);
+    if (entry.isOwn) this.#welcome(reply.instance);
     else if (this.#settle(entry)) entry.resolve(reply);
     this.#pump();
   }
@@ -312,18 +388,25 @@ export class Link {
     this.#fail(entry, new DisconnectedError(`${why}; whether the request arrived is not known`));
   }
 
+  #broke() {
+    return `the connection to the broker at ${this.#endpoint} broke before it answered`;
+  }
+
   #lost() {
     for (const entry of this.#sent.values()) {
-      if (entry.state === DONE || entry.isGreeting) continue;
+      if (entry.state === DONE || entry.isOwn) continue;
       if (!entry.isSafe || !this.#instance) {
-        this.#disconnected(entry, `the connection to the broker at ${this.#endpoint} broke before it answered`);
+        this.#disconnected(entry, this.#broke());
         continue;
       }
       entry.state = HELD;
       entry.instance = this.#instance;
       this.#held.push(entry);
     }
+    for (const entry of this.#urgent) this.#disconnected(entry, this.#broke());
     this.#sent.clear();
+    this.#urgent = [];
+    this.#notes = [];
     this.#instance = null;
     this.#mustGreet = true;
     this.#pump();
