@@ -45,7 +45,7 @@ START_TEST(without_settings_there_is_one_endpoint_with_all_rights)
 {
     load("");
     ck_assert_uint_eq(plan.backend_count, 1);
-    expect_backends(0, "tcp://127.0.0.1:7402", "default", "", "publish history preview");
+    expect_backends(0, "tcp://127.0.0.1:7402", "default", "", "publish history preview handle revoke");
     ck_assert_str_eq(plan.backends[0].setting, "broker.backends");
     ck_assert_uint_eq(plan.channel_count, 0);
 }
@@ -57,7 +57,7 @@ START_TEST(each_section_is_an_endpoint_with_its_principal)
          "[backends \"a\"]\nbind = ipc:///tmp/a/a.sock\nsite = acme\napps = x y\nmay = publish\n"
          "[backends \"b\"]\nbind = ipc:///tmp/b/b.sock\n");
     ck_assert_uint_eq(plan.backend_count, 3);
-    expect_backends(0, "tcp://127.0.0.1:7402", "home", "", "publish history preview");
+    expect_backends(0, "tcp://127.0.0.1:7402", "home", "", "publish history preview handle revoke");
     expect_backends(1, "ipc:///tmp/a/a.sock", "acme", "x y", "publish");
     expect_backends(2, "ipc:///tmp/b/b.sock", "home", "", "publish history");
     ck_assert_ptr_nonnull(plan.where[1]);
