@@ -45,7 +45,8 @@ struct bus_link {
     uv_timer_t greeter;
     enum link_state state;
     uint64_t broker; /* nonce of the broker, while UP */
-    struct buffer hello;
+    char *name;      /* of this gateway */
+    uint64_t incarnation;
     struct buffer refusal; /* the last one that was logged */
     size_t handles;        /* on the loop: the greeter, then the sources' */
 };
@@ -140,11 +141,24 @@ static void on_greeter(uv_timer_t *timer)
     greet(timer->data);
 }
 
+static bool send_hello(bus_link_t *self)
+{
+    struct buffer hello = {0};
+    bus_put_hello(&hello, &(struct bus_hello){.version = BUS_VERSION,
+                                              .gateway = span_text(self->name),
+                                              .incarnation = self->incarnation,
+                                              .broker = hub_broker(self->hub),
+                                              .revoked = hub_revoked(self->hub)});
+    bool sent = !hello.failed && send_frame(self, buffer_span(&hello));
+    buffer_free(&hello);
+    return sent;
+}
+
 static void greet(bus_link_t *self)
 {
     if (self->state != LINK_REFUSED) /* that holds until the broker says otherwise */
         self->state = LINK_GREETING;
-    bool sent = send_frame(self, buffer_span(&self->hello));
+    bool sent = send_hello(self);
     uv_timer_start(&self->greeter, on_greeter, sent ? HELLO_AGAIN_MS : HELLO_BLOCKED_MS, 0);
 }
 
@@ -174,7 +188,7 @@ static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
     buffer_reset(&self->refusal);
     self->state = LINK_UP;
     self->broker = welcome.broker;
-    hub_broker_up(self->hub, welcome.broker, now_ms);
+    hub_broker_up(self->hub, welcome.broker, welcome.revoked, now_ms);
 }
 
 static void on_refused(bus_link_t *self, struct span frame, int64_t now_ms)
@@ -233,6 +247,9 @@ static void on_control(bus_link_t *self, struct span frame, int64_t now_ms)
         break;
     case BUS_PRESENCE_ASK:
         hub_presence_ask(self->hub, frame, now_ms);
+        break;
+    case BUS_REVOKE: /* those that were missed come before welcome */
+        hub_revoke(self->hub, frame, now_ms);
         break;
     default:
         self->metrics->bus_dropped_total++;
@@ -428,10 +445,9 @@ bus_link_t *bus_link_new(uv_loop_t *loop, hub_t *hub, const struct bus_link_sett
     uv_timer_init(loop, &self->greeter);
     self->handles = 1;
     self->greeter.data = self;
-    bus_put_hello(&self->hello, &(struct bus_hello){.version = BUS_VERSION,
-                                                    .gateway = span_text(settings->name),
-                                                    .incarnation = settings->incarnation});
-    bool is_open = !self->hello.failed && open_sockets(self) && watch(self, loop);
+    self->name = strdup(settings->name);
+    self->incarnation = settings->incarnation;
+    bool is_open = self->name && open_sockets(self) && watch(self, loop);
     if (!is_open)
         buffer_printf(why, "cannot open ZeroMQ sockets: %s", zmq_strerror(errno));
     if (is_open && connect_to(self, CONTROL, settings->control, why) &&
@@ -446,7 +462,7 @@ static void on_closed(uv_handle_t *handle)
     bus_link_t *self = handle->data;
     if (--self->handles > 0)
         return;
-    buffer_free(&self->hello);
+    free(self->name);
     buffer_free(&self->refusal);
     free(self);
 }

@@ -14,9 +14,8 @@
 #define CANARY_READY_MS 6000
 /* The broker sends one each second. When what was marked unsynced was asked for and there is still
  * silence, the next time comes after twice as long. */
-#define CANARY_SILENT_MS             3000
-#define CANARY_SILENT_MAX_MS         48000
-#define OWNER(type, member, pointer) ((type *)((char *)(pointer)-offsetof(type, member)))
+#define CANARY_SILENT_MS     3000
+#define CANARY_SILENT_MAX_MS 48000
 
 /* --- coming and going --- */
 
@@ -49,6 +48,8 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     TAILQ_INIT(&self->sessions);
     TAILQ_INIT(&self->dirty);
     TAILQ_INIT(&self->lost);
+    TAILQ_INIT(&self->unasked);
+    TAILQ_INIT(&self->revocations);
     TAILQ_INIT(&self->fencing);
     TAILQ_INIT(&self->lingering);
     TAILQ_INIT(&self->repairs);
@@ -58,6 +59,7 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     STAILQ_INIT(&self->outgoing);
     self->session_timers = deadlines_new(now_ms);
     self->command_timers = deadlines_new(now_ms);
+    self->guard_timers = deadlines_new(now_ms);
     self->linger_timers = deadlines_new(now_ms);
     self->repair_timers = deadlines_new(now_ms);
     self->audit_timers = deadlines_new(now_ms);
@@ -66,9 +68,9 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     self->questions = questions_new();
     self->interests = map_new(interest_key);
     self->ping = text_frame("{}");
-    if (!self->site || !self->session_timers || !self->command_timers || !self->linger_timers ||
-        !self->repair_timers || !self->audit_timers || !self->outboxes || !self->reader ||
-        !self->questions || !self->interests || !self->ping)
+    if (!self->site || !self->session_timers || !self->command_timers || !self->guard_timers ||
+        !self->linger_timers || !self->repair_timers || !self->audit_timers || !self->outboxes ||
+        !self->reader || !self->questions || !self->interests || !self->ping)
         hub_destroy(&self);
     return self;
 }
@@ -108,6 +110,7 @@ void hub_destroy(hub_t **self_p)
     if (!self)
         return;
     assert(TAILQ_EMPTY(&self->sessions));
+    revocations_end(self);
     if (self->interests)
         destroy_interests(self);
     struct outgoing *outgoing;
@@ -121,6 +124,7 @@ void hub_destroy(hub_t **self_p)
     buffer_free(&self->roster);
     buffer_free(&self->text);
     buffer_free(&self->why);
+    buffer_free(&self->asker);
     map_destroy(&self->interests);
     questions_destroy(&self->questions);
     client_reader_destroy(&self->reader);
@@ -128,6 +132,7 @@ void hub_destroy(hub_t **self_p)
     deadlines_destroy(&self->audit_timers);
     deadlines_destroy(&self->repair_timers);
     deadlines_destroy(&self->linger_timers);
+    deadlines_destroy(&self->guard_timers);
     deadlines_destroy(&self->command_timers);
     deadlines_destroy(&self->session_timers);
     free(self->site);
@@ -173,6 +178,25 @@ void hub_ask(hub_t *self, const struct bus_question *question)
         flush_questions(self);
 }
 
+void hub_ask_as(hub_t *self, const session_t *session, int64_t deadline_ms,
+                const struct bus_question *question)
+{
+    const struct subscriber *subscriber = session_subscriber(session);
+    int64_t left_ms = deadline_ms > self->now_ms ? deadline_ms - self->now_ms : 0;
+    buffer_reset(&self->asker);
+    bus_put_asker(
+        &self->asker,
+        &(struct bus_asker){.type = (uint8_t)subscriber->type,
+                            .id = subscriber->id,
+                            .app = subscriber->app,
+                            .within_ms = left_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)left_ms});
+    if (self->asker.failed) /* without a name it would be anybody's question */
+        return;
+    struct bus_question named = *question;
+    named.asker = buffer_span(&self->asker);
+    hub_ask(self, &named);
+}
+
 /* --- from the broker --- */
 
 static void expect_canary(hub_t *self)
@@ -181,9 +205,20 @@ static void expect_canary(hub_t *self)
     self->silence_ms = CANARY_SILENT_MS;
 }
 
-void hub_broker_up(hub_t *self, uint64_t broker, int64_t now_ms)
+uint64_t hub_broker(const hub_t *self)
+{
+    return self->broker;
+}
+
+uint64_t hub_revoked(const hub_t *self)
+{
+    return self->revoked;
+}
+
+void hub_broker_up(hub_t *self, uint64_t broker, uint64_t revoked, int64_t now_ms)
 {
     self->now_ms = now_ms;
+    self->revoked = revoked;
     if (self->broker_is_up && self->broker == broker)
         return;
     self->broker_is_up = true;
@@ -191,6 +226,7 @@ void hub_broker_up(hub_t *self, uint64_t broker, int64_t now_ms)
     self->metrics.broker_up = 1;
     expect_canary(self);
     interests_unsync(self);
+    guards_ask(self);
 }
 
 void hub_broker_down(hub_t *self, int64_t now_ms)
@@ -202,7 +238,8 @@ void hub_broker_down(hub_t *self, int64_t now_ms)
     self->metrics.broker_up = 0;
     self->metrics.broker_down_total++;
 
-    /* What was asked will not be answered. Ranges are asked again by the fence that follows. */
+    /* What was asked will not be answered. Ranges are asked again by the fence that follows, and
+     * permissions as soon as they can be, within their time. */
     size_t at = 0;
     enum question_kind kind;
     void *asker;
@@ -211,6 +248,8 @@ void hub_broker_down(hub_t *self, int64_t now_ms)
             interest_repair_again(self, asker);
         else if (kind == QUESTION_POSITION)
             audit_drop(self, asker);
+        else if (kind == QUESTION_PERMIT)
+            guard_link_lost(self, asker);
         else
             subscription_give_up(self, asker);
     }
@@ -377,6 +416,8 @@ void hub_tick(hub_t *self, int64_t now_ms)
         session_timeout(self, OWNER(session_t, timer, due));
     while ((due = deadlines_next(self->command_timers, now_ms)))
         subscription_give_up(self, OWNER(subscription_t, timer, due));
+    guards_tick(self);
+    revocations_tick(self);
     while ((due = deadlines_next(self->repair_timers, now_ms)))
         interest_repair_again(self, OWNER(interest_t, repair_timer, due));
     while ((due = deadlines_next(self->linger_timers, now_ms))) {
@@ -402,6 +443,8 @@ int64_t hub_wait(const hub_t *self, int64_t now_ms)
 {
     int64_t wait = deadlines_wait(self->session_timers, now_ms);
     wait = sooner(wait, deadlines_wait(self->command_timers, now_ms));
+    wait = sooner(wait, deadlines_wait(self->guard_timers, now_ms));
+    wait = sooner(wait, revocations_wait(self, now_ms));
     wait = sooner(wait, deadlines_wait(self->linger_timers, now_ms));
     wait = sooner(wait, deadlines_wait(self->repair_timers, now_ms));
     wait = sooner(wait, deadlines_wait(self->audit_timers, now_ms));

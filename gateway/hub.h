@@ -59,7 +59,7 @@ struct hub_effect {
     struct span bytes;      /* valid until the next call of hub_take_effect */
     session_t *session;     /* WRITE, CLOSE */
     enum client_close code; /* CLOSE */
-    const char *reason;     /* CLOSE: static text, never empty */
+    const char *reason;     /* CLOSE: never empty; valid until hub_session_closed */
 };
 
 /* Copies the settings. NULL only when memory is exhausted. */
@@ -89,8 +89,9 @@ bool session_is_closing(const session_t *session);
 /* --- the bus --- */
 
 /* The control link works (welcome came). A broker nonce that differs from the last one, or a link
- * that was down in between, makes all addresses unsynced: they are fenced and asked again. */
-void hub_broker_up(hub_t *self, uint64_t broker, int64_t now_ms);
+ * that was down in between, makes all addresses unsynced: they are fenced and asked again.
+ * `revoked` is the number of that broker's last revocation: all up to it were applied. */
+void hub_broker_up(hub_t *self, uint64_t broker, uint64_t revoked, int64_t now_ms);
 /* The link is gone: subscriptions are answered with a temporary error until it is back. */
 void hub_broker_down(hub_t *self, int64_t now_ms);
 /* The SUB socket lost its connection: publications may have been missed. */
@@ -101,6 +102,12 @@ void hub_publication(hub_t *self, struct span message, int64_t now_ms);
 void hub_answer(hub_t *self, struct span frame, int64_t now_ms);
 /* One frame presence_ask: it is answered at once. */
 void hub_presence_ask(hub_t *self, struct span frame, int64_t now_ms);
+/* One frame revoke, also before hub_broker_up: what it takes away is gone when this returns. */
+void hub_revoke(hub_t *self, struct span frame, int64_t now_ms);
+/* For the next hello: the nonce of the last broker, 0 before the first one, and the last revocation
+ * of it that was applied. */
+uint64_t hub_broker(const hub_t *self);
+uint64_t hub_revoked(const hub_t *self);
 
 /* --- time --- */
 

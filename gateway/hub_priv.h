@@ -1,5 +1,6 @@
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -15,15 +16,24 @@
 
 /* hub_priv - what the files of the hub share: session.c (one connection), subscription.c (one
  * channel of one connection), presence.c (who is there), interest.c (one address of the gateway),
- * audit.c (is its position the broker's?), hub.c (the whole).
+ * audit.c (is its position the broker's?), guard.c (may it be delivered to this subscription?),
+ * revocation.c (who may not read any more), hub.c (the whole).
  *
  * Who owns what: the hub owns sessions and interests; a session owns its subscriptions; an interest
  * owns its groups. A subscription points to its group as long as it counts in group->subscriptions.
+ * A subscription owns its guard, if it has one.
  */
+
+#define OWNER(type, member, pointer) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 typedef struct subscription subscription_t;
 typedef struct group group_t;
 typedef struct interest interest_t;
+typedef struct guard guard_t;
+typedef struct revocation revocation_t;
+
+/* What waits for one guard, or for one revocation. */
+LIST_HEAD(watches, watch);
 
 enum session_state { SESSION_HELLO, SESSION_OPEN, SESSION_REFUSED, SESSION_CLOSING };
 
@@ -47,6 +57,8 @@ struct session {
     enum client_close close_code;
     bool drop_queue;
     const char *close_reason; /* NULL: that of close_code */
+    char *close_text;         /* owned: what close_reason is when a site gave it */
+    size_t held_bytes;        /* in the guards of its subscriptions */
     /* &hub->visitor, or with a token one of its own. Not NULL once OPEN. */
     const struct identity *identity;
     int64_t heartbeat_at_ms; /* the next ping, or the end of waiting for a pong */
@@ -74,12 +86,18 @@ struct waiting {
 };
 
 struct subscription {
+    /* What every delivery touches: within the first SUBSCRIPTION_ALIGNMENT bytes, which are in one
+     * cache line. */
     session_t *session;
-    uint64_t after; /* everything up to this offset was told to the client */
+    uint64_t after;   /* everything up to this offset was told to the client, or is held for it */
+    int64_t until_ms; /* before that time it may read: INT64_MAX, as long as it lives */
     group_t *group;
-    uint32_t slot; /* in group->members while LIVE */
+
+    guard_t *guard; /* NULL: nothing is held, and no permission asked for */
+    uint32_t slot;  /* in group->members while LIVE */
     uint8_t state;
-    bool is_busy; /* a command of this channel is being answered, or catches up after its answer */
+    bool is_busy;  /* a command of this channel is being answered, or catches up after its answer */
+    bool is_asker; /* the question names the subscriber: its answer is a permission, too */
     LIST_ENTRY(subscription) link;
     TAILQ_ENTRY(subscription) queue; /* interest->fenced or hub->lost, by state */
     STAILQ_HEAD(, waiting) waiting;
@@ -89,6 +107,10 @@ struct subscription {
     struct client_command command;
     question_token question; /* 0: none */
 };
+
+#define SUBSCRIPTION_ALIGNMENT 32
+_Static_assert(offsetof(struct subscription, until_ms) + sizeof(int64_t) <= SUBSCRIPTION_ALIGNMENT,
+               "a delivery touches one cache line of a subscription");
 
 /* The subscribers of one address that use the same client string: they share every frame. */
 struct group {
@@ -181,6 +203,11 @@ struct hub {
     TAILQ_HEAD(, subscription) lost;
     int64_t lost_at_ms; /* when losses were told last, for their pace */
 
+    deadlines_t *guard_timers;
+    TAILQ_HEAD(, guard) unasked;          /* they want a permission that cannot be asked for now */
+    TAILQ_HEAD(, revocation) revocations; /* to be confirmed, the oldest first */
+    uint32_t revocation_count, watch_count;
+
     map_t *interests;
     deadlines_t *linger_timers;
     TAILQ_HEAD(, interest) lingering; /* the one that began first is first */
@@ -201,6 +228,7 @@ struct hub {
 
     bool broker_is_up;
     uint64_t broker;
+    uint64_t revoked; /* the last revocation of that broker that was applied */
     uint64_t canary_broker, canary;
     uint64_t canaries;    /* heard in all */
     int64_t canary_at_ms; /* 0: never */
@@ -208,8 +236,8 @@ struct hub {
     int64_t silence_ms;   /* how long until its absence means something */
 
     STAILQ_HEAD(, outgoing) outgoing;
-    payload_t *taken;        /* bytes of the effect handed out last */
-    struct buffer text, why; /* scratch */
+    payload_t *taken;               /* bytes of the effect handed out last */
+    struct buffer text, why, asker; /* scratch */
 
     /* The clients that a reply lists, as JSON, for further replies of its frame with the same list.
      * Kept while a frame of answers is read. */
@@ -224,6 +252,10 @@ struct hub {
 bool hub_queue(hub_t *self, enum hub_effect_kind kind, struct span bytes);
 /* Adds one question to this turn's ask frame. */
 void hub_ask(hub_t *self, const struct bus_question *question);
+/* The same in the name of an open session: the answer is a refusal if it may not read. Asks nothing
+ * when memory is exhausted: the question must have a deadline. */
+void hub_ask_as(hub_t *self, const session_t *session, int64_t deadline_ms,
+                const struct bus_question *question);
 
 /* --- session.c --- */
 
@@ -239,6 +271,11 @@ void session_send_text(hub_t *self, session_t *session, struct span text);
 void session_reply(hub_t *self, session_t *session, struct span text);
 void session_reply_error(hub_t *self, session_t *session, uint32_t id, enum client_error code,
                          const char *text);
+/* A temporary one, whatever its code. */
+void session_reply_temporary(hub_t *self, session_t *session, uint32_t id, enum client_error code,
+                             const char *text);
+/* Closes it for good, on the site's behalf. */
+void session_disconnect(hub_t *self, session_t *session, struct span reason);
 /* The address that a client string means on this session, whose context it may lie outside of. */
 enum address_rule session_address(const session_t *session, struct span text, struct address *out);
 /* Who an open session is. Of an anonymous one the id is empty. */
@@ -264,6 +301,13 @@ void subscription_give_up(hub_t *self, subscription_t *subscription);
 void subscription_lose(hub_t *self, subscription_t *subscription);
 /* Tells it. */
 void subscription_tell_lost(hub_t *self, subscription_t *subscription);
+/* It may not read any more: ends it, and tells the client why. */
+void subscription_expel(hub_t *self, subscription_t *subscription, enum client_unsubscribe code);
+/* The same for a revocation. The subscription may be gone afterwards. */
+void subscription_revoke(hub_t *self, subscription_t *subscription);
+/* What was asked when it still could read: asks it again, in its name. Does nothing when no history
+ * or presence is being asked. */
+void subscription_ask_again(hub_t *self, subscription_t *subscription);
 /* The outbox of a session became shorter: the next recovery may be asked for. */
 void subscription_resume_recoveries(hub_t *self, session_t *session);
 
@@ -286,6 +330,16 @@ void subscription_reply(hub_t *self, subscription_t *subscription);
 /* Leaves, replies with an error (text NULL: the code's own), ends the command. */
 void subscription_refuse(hub_t *self, subscription_t *subscription, enum client_error code,
                          const char *text);
+/* The same with a temporary error, whatever its code. */
+void subscription_refuse_for_now(hub_t *self, subscription_t *subscription, enum client_error code,
+                                 const char *text);
+/* Asks for the command being answered: in the subscriber's name unless that may read now anyway. */
+void subscription_ask(hub_t *self, subscription_t *subscription,
+                      const struct bus_question *question);
+/* The broker answered a history or presence. Afterwards: true, the reply goes to the client; false,
+ * it does not, since who asked may not read (any more): the command is answered, or will be. */
+bool subscription_may_have(hub_t *self, subscription_t *subscription,
+                           const struct bus_reply *reply);
 /* The inside of a JSON array of publications. */
 void subscription_write_publications(struct buffer *to, struct span publications);
 
@@ -303,10 +357,52 @@ void subscription_caught_up(hub_t *self, subscription_t *subscription,
 /* A presence or presence_stats command of a subscriber. */
 void presence_command(hub_t *self, subscription_t *subscription,
                       const struct client_command *command, int64_t deadline_ms);
+/* Asks the broker for it, once more. */
+void presence_ask(hub_t *self, subscription_t *subscription);
 /* The broker's answer to it. */
 void presence_answered(hub_t *self, subscription_t *subscription, const struct bus_reply *reply);
 /* The frame of answers is read: its lists go. */
 void presence_forget_roster(hub_t *self);
+
+/* --- guard.c --- */
+
+/* A member's permission is over: the frame (NULL: no memory for it) waits for another one, which
+ * the broker is asked for. False: that is impossible, it is LOST and no member any more. */
+bool guard_hold(hub_t *self, subscription_t *subscription, payload_t *frame);
+/* A frame for this subscription alone: sent, or held; or it is LOST afterwards. */
+void guard_deliver(hub_t *self, subscription_t *subscription, payload_t *frame);
+/* The answer to its subscribe command: it may read for so long. */
+void guard_grant(hub_t *self, subscription_t *subscription, uint32_t grant_ms);
+/* The answer to another question in its name: the same. */
+void guard_renew(hub_t *self, subscription_t *subscription, uint32_t grant_ms);
+/* Asks whether it may read, if that is not being asked. False when memory is exhausted. */
+bool guard_ask(hub_t *self, subscription_t *subscription);
+/* The broker's answer to that. */
+void guard_answered(hub_t *self, subscription_t *subscription, const struct bus_reply *reply);
+/* It may read only when the broker says so once more, from now on; the revocation (NULL: none)
+ * waits for that. */
+void guard_recheck(hub_t *self, subscription_t *subscription, revocation_t *revocation);
+/* Nothing is held, asked or permitted any more. */
+void guard_end(hub_t *self, subscription_t *subscription);
+/* The question of this one will not be answered. */
+void guard_link_lost(hub_t *self, subscription_t *subscription);
+/* The broker can be asked (again): by all that wait for it. */
+void guards_ask(hub_t *self);
+/* Those that were not answered in time are lost. */
+void guards_tick(hub_t *self);
+
+/* --- revocation.c --- */
+
+/* From now on the revocation waits for what becomes of a guard. */
+void revocation_watch(hub_t *self, revocation_t *revocation, struct watches *of_guard);
+/* What all of them have waited for: the guard's subscription goes on, or has ended. */
+void revocations_decided(hub_t *self, struct watches *of_guard, bool ended);
+/* Confirms those that have waited long enough. */
+void revocations_tick(hub_t *self);
+/* Milliseconds until then, -1: none waits. */
+int64_t revocations_wait(const hub_t *self, int64_t now_ms);
+/* Forgets all that wait. */
+void revocations_end(hub_t *self);
 
 /* --- interest.c --- */
 

@@ -248,11 +248,17 @@ static void group_deliver(hub_t *self, group_t *group, struct span body, uint64_
     if (group->member_count == 0)
         return;
     payload_t *frame = group_frame(group, body, offset);
+    const int64_t now_ms = self->now_ms;
     for (uint32_t i = 0; i < group->member_count; i++) {
         subscription_t *member = group->members[i];
         fetch_ahead(group, i);
         if (offset <= member->after)
             continue;
+        if (__builtin_expect(now_ms >= member->until_ms, 0)) {
+            if (!guard_hold(self, member, frame))
+                i--; /* the last member has taken its place */
+            continue;
+        }
         if (frame)
             session_send(self, member->session, frame);
         else /* it must not miss one silently: it comes back and recovers */

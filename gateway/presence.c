@@ -128,6 +128,16 @@ void hub_presence_ask(hub_t *self, struct span frame, int64_t now_ms)
 
 /* --- a client's question --- */
 
+void presence_ask(hub_t *self, subscription_t *subscription)
+{
+    bool is_list = subscription->command.method == CLIENT_PRESENCE;
+    subscription->question = question_open(self->questions, QUESTION_PRESENCE, subscription);
+    if (subscription->question)
+        subscription_ask(
+            self, subscription,
+            &(struct bus_question){.kind = is_list ? BUS_PRESENCE : BUS_PRESENCE_STATS});
+}
+
 void presence_command(hub_t *self, subscription_t *subscription,
                       const struct client_command *command, int64_t deadline_ms)
 {
@@ -143,18 +153,12 @@ void presence_command(hub_t *self, subscription_t *subscription,
     }
     subscription_begin(self, subscription, command, deadline_ms);
     if (self->broker_is_up && deadline_ms > self->now_ms)
-        subscription->question = question_open(self->questions, QUESTION_PRESENCE, subscription);
+        presence_ask(self, subscription);
     if (!subscription->question) {
         session_reply_error(self, session, command->id, CLIENT_ERROR_INTERNAL,
                             "the broker cannot be reached");
         subscription_end(subscription);
-        return;
     }
-    hub_ask(self,
-            &(struct bus_question){
-                .kind = command->method == CLIENT_PRESENCE ? BUS_PRESENCE : BUS_PRESENCE_STATS,
-                .token = subscription->question,
-                .address = interest_address(subscription_interest(subscription))});
 }
 
 void presence_forget_roster(hub_t *self)
@@ -227,6 +231,8 @@ static enum client_error error_of(uint32_t status)
 void presence_answered(hub_t *self, subscription_t *subscription, const struct bus_reply *reply)
 {
     question_close(self->questions, &subscription->question);
+    if (!subscription_may_have(self, subscription, reply))
+        return;
     if (reply->status != STATUS_OK)
         refuse(self, subscription, error_of(reply->status), reply->message);
     else if (!write_reply(self, &subscription->command, reply))

@@ -19,6 +19,7 @@ enum question_kind {
     QUESTION_PRESENCE,  /* asked for a subscription */
     QUESTION_RANGE,     /* a range for an interest */
     QUESTION_POSITION,  /* the position of an interest, for its audit */
+    QUESTION_PERMIT,    /* asked for the guard of a subscription */
     QUESTION_KINDS
 };
 

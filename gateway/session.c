@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "gateway/hub_priv.h"
+#include "proto/json_text.h"
+#include "proto/limits.h"
 #include "proto/ws_frame.h"
 
 #define REFRESH_MS 200 /* between two refreshes: each costs the check of a signature */
@@ -115,6 +117,15 @@ void session_reply_error(hub_t *self, session_t *session, uint32_t id, enum clie
     reply_scratch(self, session);
 }
 
+void session_reply_temporary(hub_t *self, session_t *session, uint32_t id, enum client_error code,
+                             const char *text)
+{
+    self->metrics.errors_total++;
+    buffer_reset(&self->text);
+    client_write_temporary_error(&self->text, id, code, text);
+    reply_scratch(self, session);
+}
+
 enum address_rule session_address(const session_t *session, struct span text, struct address *out)
 {
     const struct subscriber *subscriber = session_subscriber(session);
@@ -216,6 +227,39 @@ static struct client_connected connected(const hub_t *self, const session_t *ses
     if (session->identity->expires_s != 0)
         result.ttl_seconds = left_s < 1 ? 1 : left_s > UINT32_MAX ? UINT32_MAX : (uint32_t)left_s;
     return result;
+}
+
+/* --- disconnected by its site --- */
+
+/* A close frame has no room for more, and half a character is no text. */
+static size_t close_text_size(const char *text)
+{
+    size_t size = strlen(text);
+    if (size <= LIMIT_CLOSE_REASON_BYTES)
+        return size;
+    size = LIMIT_CLOSE_REASON_BYTES;
+    while (size > 0 && ((uint8_t)text[size] & 0xc0) == 0x80)
+        size--;
+    return size;
+}
+
+/* Behind words of ours no reason is empty or reads as JSON: the SDK takes both for something else.
+ */
+void session_disconnect(hub_t *self, session_t *session, struct span reason)
+{
+    size_t codepoints;
+    if (reason.size > 0 && utf8_valid(reason, &codepoints)) {
+        buffer_reset(&self->text);
+        buffer_put_text(&self->text, client_close_text(CLIENT_CLOSE_DISCONNECTED));
+        buffer_put_text(&self->text, ": ");
+        buffer_put_span(&self->text, reason);
+        buffer_put_byte(&self->text, '\0');
+        const char *text = (const char *)self->text.data;
+        if (!self->text.failed && !session->close_text)
+            session->close_text = strndup(text, close_text_size(text));
+        session->close_reason = session->close_text; /* NULL: that of the code has to do */
+    }
+    session_close(self, session, CLIENT_CLOSE_DISCONNECTED, false);
 }
 
 /* --- actions of session_states.def --- */
@@ -479,5 +523,6 @@ void hub_session_closed(hub_t *self, session_t *session, int64_t now_ms)
     self->closing_count -= session->state == SESSION_CLOSING;
     self->session_count--;
     set_identity(self, session, NULL);
+    free(session->close_text);
     free(session);
 }

@@ -30,10 +30,21 @@ static bool has_address(session_t *session, const struct address *address)
     return false;
 }
 
+/* Aligned so that a delivery touches one cache line. */
+static subscription_t *zeroed(void)
+{
+    const size_t room = (sizeof(subscription_t) + SUBSCRIPTION_ALIGNMENT - 1) /
+                        SUBSCRIPTION_ALIGNMENT * SUBSCRIPTION_ALIGNMENT;
+    subscription_t *subscription = aligned_alloc(SUBSCRIPTION_ALIGNMENT, room);
+    if (subscription)
+        memset(subscription, 0, room);
+    return subscription;
+}
+
 static subscription_t *subscription_new(hub_t *self, session_t *session,
                                         const struct address *address, struct span name)
 {
-    subscription_t *subscription = calloc(1, sizeof *subscription);
+    subscription_t *subscription = zeroed();
     if (!subscription)
         return NULL;
     subscription->group = interest_join(self, address, name);
@@ -55,6 +66,7 @@ void subscription_leave(hub_t *self, subscription_t *subscription)
     interest_t *interest = subscription_interest(subscription);
     enum subscription_state state = subscription->state;
     subscription->state = SUBSCRIPTION_NONE;
+    guard_end(self, subscription);
     switch (state) {
     case SUBSCRIPTION_NONE:
         return;
@@ -164,11 +176,106 @@ void subscription_refuse(hub_t *self, subscription_t *subscription, enum client_
     subscription_resume_recoveries(self, subscription->session);
 }
 
+void subscription_refuse_for_now(hub_t *self, subscription_t *subscription, enum client_error code,
+                                 const char *text)
+{
+    subscription_leave(self, subscription);
+    session_reply_temporary(self, subscription->session, subscription->command.id, code, text);
+    subscription_end(subscription);
+    subscription_resume_recoveries(self, subscription->session);
+}
+
+/* The command being answered, which is no subscribe: an error. */
+static void fail_command(hub_t *self, subscription_t *subscription, enum client_error code,
+                         const char *text)
+{
+    question_close(self->questions, &subscription->question);
+    session_reply_error(self, subscription->session, subscription->command.id, code, text);
+    subscription_end(subscription);
+}
+
 void subscription_reply(hub_t *self, subscription_t *subscription)
 {
     if (self->text.failed)
         session_close(self, subscription->session, CLIENT_CLOSE_SERVER_ERROR, true);
     session_reply(self, subscription->session, buffer_span(&self->text));
+}
+
+/* --- who may read --- */
+
+void subscription_ask(hub_t *self, subscription_t *subscription,
+                      const struct bus_question *question)
+{
+    struct bus_question asked = *question;
+    asked.token = subscription->question;
+    asked.address = interest_address(subscription_interest(subscription));
+    subscription->is_asker = self->now_ms >= subscription->until_ms;
+    if (subscription->is_asker)
+        hub_ask_as(self, subscription->session, subscription->timer.at_ms, &asked);
+    else
+        hub_ask(self, &asked);
+}
+
+/* A refusal may mean that the subscriber may not read, or that the channel does not have what was
+ * asked for: the first would end the subscription, so that is asked for alone. */
+static void find_out(hub_t *self, subscription_t *subscription)
+{
+    if (subscription->state != SUBSCRIPTION_LIVE || !guard_ask(self, subscription))
+        fail_command(self, subscription, CLIENT_ERROR_PERMISSION_DENIED, NULL);
+}
+
+bool subscription_may_have(hub_t *self, subscription_t *subscription, const struct bus_reply *reply)
+{
+    if (!subscription->is_asker)
+        return true;
+    switch (status_from_code(reply->status)) {
+    case STATUS_OK:
+        if (subscription->state == SUBSCRIPTION_LIVE)
+            guard_renew(self, subscription, reply->grant_ms);
+        return true;
+    case STATUS_BAD_INPUT:
+    case STATUS_FORBIDDEN:
+    case STATUS_NOT_FOUND:
+        find_out(self, subscription);
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* It may read after all: what it asked for is not to be had. */
+static void found_out(hub_t *self, subscription_t *subscription)
+{
+    if (subscription->state == SUBSCRIPTION_LIVE && subscription->is_busy &&
+        !subscription->question)
+        fail_command(self, subscription, CLIENT_ERROR_NOT_AVAILABLE, NULL);
+}
+
+static void push_unsubscribe(hub_t *self, subscription_t *subscription,
+                             enum client_unsubscribe code)
+{
+    const group_t *group = subscription->group;
+    buffer_reset(&self->text);
+    client_write_unsubscribe(&self->text, span_of(group->name, group->name_size), code);
+    if (self->text.failed)
+        session_close(self, subscription->session, CLIENT_CLOSE_SERVER_ERROR, true);
+    session_send_text(self, subscription->session, buffer_span(&self->text));
+}
+
+void subscription_expel(hub_t *self, subscription_t *subscription, enum client_unsubscribe code)
+{
+    if (subscription->state == SUBSCRIPTION_CATCHING)
+        subscription_end(subscription);
+    else if (subscription->is_busy)
+        fail_command(self, subscription, CLIENT_ERROR_PERMISSION_DENIED, NULL);
+    subscription_leave(self, subscription);
+    push_unsubscribe(self, subscription, code);
+}
+
+void subscription_revoke(hub_t *self, subscription_t *subscription)
+{
+    subscription_expel(self, subscription, CLIENT_UNSUBSCRIBE_REVOKED);
+    advance(self, subscription);
 }
 
 /* --- unsubscribe --- */
@@ -183,18 +290,12 @@ static void unsubscribe(hub_t *self, subscription_t *subscription, uint32_t id)
 
 /* --- history --- */
 
-static void history(hub_t *self, subscription_t *subscription, const struct client_command *command,
-                    int64_t deadline_ms)
+static void ask_history(hub_t *self, subscription_t *subscription)
 {
-    subscription_begin(self, subscription, command, deadline_ms);
-    if (self->broker_is_up && deadline_ms > self->now_ms)
-        subscription->question = question_open(self->questions, QUESTION_HISTORY, subscription);
-    if (!subscription->question) {
-        session_reply_error(self, subscription->session, command->id, CLIENT_ERROR_INTERNAL,
-                            "the broker cannot be reached");
-        subscription_end(subscription);
+    const struct client_command *command = &subscription->command;
+    subscription->question = question_open(self->questions, QUESTION_HISTORY, subscription);
+    if (!subscription->question)
         return;
-    }
     uint32_t limit = command->limit < 0 || command->limit > LIMIT_RECOVERY_MESSAGES
                          ? LIMIT_RECOVERY_MESSAGES
                          : (uint32_t)command->limit;
@@ -203,14 +304,22 @@ static void history(hub_t *self, subscription_t *subscription, const struct clie
         flags |= BUS_QUESTION_SINCE;
     if (command->has_since && !command->has_epoch)
         flags |= BUS_QUESTION_ANY_EPOCH;
-    hub_ask(self,
-            &(struct bus_question){.kind = BUS_HISTORY,
-                                   .flags = flags,
-                                   .token = subscription->question,
-                                   .address = interest_address(subscription_interest(subscription)),
-                                   .epoch = command->epoch_known ? command->epoch : 0,
-                                   .offset = command->offset,
-                                   .limit = limit});
+    subscription_ask(self, subscription,
+                     &(struct bus_question){.kind = BUS_HISTORY,
+                                            .flags = flags,
+                                            .epoch = command->epoch_known ? command->epoch : 0,
+                                            .offset = command->offset,
+                                            .limit = limit});
+}
+
+static void history(hub_t *self, subscription_t *subscription, const struct client_command *command,
+                    int64_t deadline_ms)
+{
+    subscription_begin(self, subscription, command, deadline_ms);
+    if (self->broker_is_up && deadline_ms > self->now_ms)
+        ask_history(self, subscription);
+    if (!subscription->question)
+        fail_command(self, subscription, CLIENT_ERROR_INTERNAL, "the broker cannot be reached");
 }
 
 static void history_answered(hub_t *self, subscription_t *subscription,
@@ -219,6 +328,8 @@ static void history_answered(hub_t *self, subscription_t *subscription,
     session_t *session = subscription->session;
     uint32_t id = subscription->command.id;
     question_close(self->questions, &subscription->question);
+    if (!subscription_may_have(self, subscription, reply))
+        return;
     switch (status_from_code(reply->status)) {
     case STATUS_OK:
         buffer_reset(&self->why);
@@ -366,6 +477,10 @@ void subscription_answered(hub_t *self, subscription_t *subscription, const stru
     case QUESTION_PRESENCE:
         presence_answered(self, subscription, reply);
         break;
+    case QUESTION_PERMIT:
+        guard_answered(self, subscription, reply);
+        found_out(self, subscription);
+        break;
     case QUESTION_RANGE:
     case QUESTION_POSITION:
     case QUESTION_NONE:
@@ -385,12 +500,24 @@ void subscription_give_up(hub_t *self, subscription_t *subscription)
                             "the broker did not answer in time");
     } else if (subscription->is_busy) {
         self->metrics.replies_late_total++;
-        question_close(self->questions, &subscription->question);
-        session_reply_error(self, subscription->session, subscription->command.id,
-                            CLIENT_ERROR_INTERNAL, "the broker did not answer in time");
-        subscription_end(subscription);
+        fail_command(self, subscription, CLIENT_ERROR_INTERNAL,
+                     "the broker did not answer in time");
     }
     advance(self, subscription);
+}
+
+void subscription_ask_again(hub_t *self, subscription_t *subscription)
+{
+    if (!subscription->is_busy || !subscription->question)
+        return;
+    enum client_method method = subscription->command.method;
+    if (method == CLIENT_SUBSCRIBE)
+        return;
+    question_close(self->questions, &subscription->question);
+    if (method == CLIENT_HISTORY)
+        ask_history(self, subscription);
+    else
+        presence_ask(self, subscription);
 }
 
 void subscription_lose(hub_t *self, subscription_t *subscription)
@@ -404,12 +531,8 @@ void subscription_lose(hub_t *self, subscription_t *subscription)
 
 void subscription_tell_lost(hub_t *self, subscription_t *subscription)
 {
-    const group_t *group = subscription->group;
     subscription_leave(self, subscription);
     self->metrics.lost_told_total++;
-    buffer_reset(&self->text);
-    client_write_unsubscribe(&self->text, span_of(group->name, group->name_size),
-                             CLIENT_UNSUBSCRIBE_INSUFFICIENT_STATE);
-    session_send_text(self, subscription->session, buffer_span(&self->text));
+    push_unsubscribe(self, subscription, CLIENT_UNSUBSCRIBE_INSUFFICIENT_STATE);
     advance(self, subscription);
 }

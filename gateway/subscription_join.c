@@ -13,16 +13,14 @@ static void ask(hub_t *self, subscription_t *subscription)
     subscription->question = question_open(self->questions, QUESTION_SUBSCRIBE, subscription);
     if (!subscription->question)
         return; /* no memory: its deadline answers it */
-    uint8_t flags = command->recover ? BUS_QUESTION_RECOVER : 0;
+    uint8_t flags = command->recover ? BUS_QUESTION_RECOVER | BUS_QUESTION_RESUMES : 0;
     if (command->recover && !command->has_epoch)
         flags |= BUS_QUESTION_ANY_EPOCH;
-    hub_ask(self,
-            &(struct bus_question){.kind = BUS_SUBSCRIBE,
-                                   .flags = flags,
-                                   .token = subscription->question,
-                                   .address = interest_address(subscription_interest(subscription)),
-                                   .epoch = command->epoch_known ? command->epoch : 0,
-                                   .offset = command->offset});
+    subscription_ask(self, subscription,
+                     &(struct bus_question){.kind = BUS_SUBSCRIBE,
+                                            .flags = flags,
+                                            .epoch = command->epoch_known ? command->epoch : 0,
+                                            .offset = command->offset});
 }
 
 /* Recovered publications may fill half an outbox: one recovery after the other, and only when the
@@ -78,7 +76,7 @@ void subscription_subscribe(hub_t *self, subscription_t *subscription,
 }
 
 /* Delivers to this subscription alone what the others have got already; false when some of it is
- * not held here any more. */
+ * not held here any more, or it was lost over it. */
 static bool deliver_recent(hub_t *self, subscription_t *subscription)
 {
     const interest_t *interest = subscription_interest(subscription);
@@ -92,10 +90,11 @@ static bool deliver_recent(hub_t *self, subscription_t *subscription)
             group_frame(subscription->group, payload_span(entry->body), entry->offset);
         if (!frame)
             return false;
-        session_send(self, subscription->session, frame);
-        payload_release(&frame);
         subscription->after = entry->offset;
-        self->metrics.deliveries_total++;
+        guard_deliver(self, subscription, frame);
+        payload_release(&frame);
+        if (subscription->state != SUBSCRIPTION_CATCHING)
+            return false; /* what is held for those that join may be gone, too */
     }
     return subscription->after >= interest->offset;
 }
@@ -115,6 +114,8 @@ static void catch_up(hub_t *self, subscription_t *subscription)
         }
         return;
     }
+    if (subscription->state != SUBSCRIPTION_CATCHING)
+        return;
     if (self->broker_is_up)
         subscription->question = question_open(self->questions, QUESTION_CATCH_UP, subscription);
     if (!subscription->question) {
@@ -143,20 +144,21 @@ void subscription_caught_up(hub_t *self, subscription_t *subscription,
     }
     struct span rest = reply->publications;
     struct bus_publication publication;
-    while (rest.size > 0 && bus_next_publication(&rest, &publication)) {
+    while (subscription->state == SUBSCRIPTION_CATCHING && rest.size > 0 &&
+           bus_next_publication(&rest, &publication)) {
         payload_t *frame =
             publication.offset == subscription->after + 1
                 ? group_frame(subscription->group, publication.body, publication.offset)
                 : NULL;
         if (!frame)
             continue; /* what is missing then is asked for again */
-        session_send(self, subscription->session, frame);
-        payload_release(&frame);
         subscription->after = publication.offset;
+        guard_deliver(self, subscription, frame);
+        payload_release(&frame);
         self->metrics.repaired_total++;
-        self->metrics.deliveries_total++;
     }
-    catch_up(self, subscription);
+    if (subscription->state == SUBSCRIPTION_CATCHING)
+        catch_up(self, subscription);
 }
 
 void subscription_write_publications(struct buffer *to, struct span publications)
@@ -199,6 +201,7 @@ static void subscribed(hub_t *self, subscription_t *subscription, const struct b
         subscription->session->is_recovering = false;
     subscription->after = reply->offset;
     subscription->state = SUBSCRIPTION_CATCHING;
+    guard_grant(self, subscription, reply->grant_ms);
     interest_learn(self, interest, reply->epoch, reply->offset);
     catch_up(self, subscription);
     interest_settle(self, interest);
@@ -223,14 +226,28 @@ static enum client_error error_of(uint32_t status)
     }
 }
 
-static void refuse_as(hub_t *self, subscription_t *subscription, enum client_error code,
-                      struct span message)
+static void count_refusal(hub_t *self, enum client_error code)
 {
+    struct hub_metrics *metrics = &self->metrics;
+    metrics->subscriptions_refused_400_total += code == CLIENT_ERROR_BAD_INPUT;
+    metrics->subscriptions_refused_403_total += code == CLIENT_ERROR_FORBIDDEN;
+    metrics->subscriptions_refused_404_total += code == CLIENT_ERROR_NOT_FOUND;
+    metrics->subscriptions_refused_503_total += code == CLIENT_ERROR_UNAVAILABLE;
+}
+
+static void refuse_as(hub_t *self, subscription_t *subscription, const struct bus_reply *reply)
+{
+    enum client_error code = error_of(reply->status);
     buffer_reset(&self->why);
-    buffer_put_span(&self->why, message);
+    buffer_put_span(&self->why, reply->message);
     buffer_put_byte(&self->why, '\0');
-    bool has_text = message.size > 0 && !self->why.failed;
-    subscription_refuse(self, subscription, code, has_text ? (const char *)self->why.data : NULL);
+    const char *text =
+        reply->message.size > 0 && !self->why.failed ? (const char *)self->why.data : NULL;
+    count_refusal(self, code);
+    if (reply->flags & BUS_REPLY_TEMPORARY)
+        subscription_refuse_for_now(self, subscription, code, text);
+    else
+        subscription_refuse(self, subscription, code, text);
 }
 
 void subscription_subscribe_answered(hub_t *self, subscription_t *subscription,
@@ -238,7 +255,7 @@ void subscription_subscribe_answered(hub_t *self, subscription_t *subscription,
 {
     bool recovered = reply->flags & BUS_REPLY_RECOVERED;
     if (reply->status != STATUS_OK)
-        refuse_as(self, subscription, error_of(reply->status), reply->message);
+        refuse_as(self, subscription, reply);
     else if (subscription->command.recover && subscription->command.reject_unrecovered &&
              !recovered)
         subscription_refuse(self, subscription, CLIENT_ERROR_UNRECOVERABLE_POSITION, NULL);

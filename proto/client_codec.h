@@ -121,6 +121,9 @@ void client_write_presence(struct buffer *to, uint32_t id, struct span clients);
 void client_write_presence_stats(struct buffer *to, uint32_t id, uint32_t clients, uint32_t users);
 /* `text` NULL: the code's own. */
 void client_write_error(struct buffer *to, uint32_t id, enum client_error code, const char *text);
+/* The same, and the SDK tries again by itself, whatever the code says about that. */
+void client_write_temporary_error(struct buffer *to, uint32_t id, enum client_error code,
+                                  const char *text);
 void client_write_unsubscribe(struct buffer *to, struct span channel, enum client_unsubscribe code);
 /* {"data":...,"offset":N}: an element of `publications`; `body` as on the bus. */
 void client_write_publication(struct buffer *to, struct span body, uint64_t offset);

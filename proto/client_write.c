@@ -151,16 +151,28 @@ void client_write_presence_stats(struct buffer *to, uint32_t id, uint32_t client
     end_reply(to);
 }
 
-void client_write_error(struct buffer *to, uint32_t id, enum client_error code, const char *text)
+static void put_error(struct buffer *to, uint32_t id, enum client_error code, bool temporary,
+                      const char *text)
 {
     begin_reply(to, id, "error");
     buffer_put_text(to, "\"code\":");
     buffer_put_u64_text(to, (uint64_t)code);
     buffer_put_text(to, ",\"message\":");
     put_string(to, span_text(text ? text : client_error_text(code)));
-    if (client_error_temporary(code))
+    if (temporary)
         buffer_put_text(to, ",\"temporary\":true");
     end_reply(to);
+}
+
+void client_write_error(struct buffer *to, uint32_t id, enum client_error code, const char *text)
+{
+    put_error(to, id, code, client_error_temporary(code), text);
+}
+
+void client_write_temporary_error(struct buffer *to, uint32_t id, enum client_error code,
+                                  const char *text)
+{
+    put_error(to, id, code, true, text);
 }
 
 static const char *unsubscribe_text(enum client_unsubscribe code)

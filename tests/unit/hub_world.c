@@ -70,19 +70,21 @@ const char *world_channel(size_t stream)
     return names[stream];
 }
 
-static struct span stream_key(size_t stream, uint8_t out[ADDRESS_KEY_MAX])
+static struct span stream_key(const struct world *self, size_t stream, uint8_t out[ADDRESS_KEY_MAX])
 {
     struct address address = {.view = VIEW_LIVE,
-                              .site = span_text("default"),
+                              .site = span_text(self->site),
                               .channel = span_text(world_channel(stream))};
     return span_of(out, address_encode(&address, out));
 }
 
+/* Whatever else there is with that channel in its name is answered as if it were the stream. */
 static size_t stream_of(struct span key)
 {
+    struct address address;
+    ck_assert(address_decode(key, &address));
     for (size_t i = 0; i < WORLD_STREAMS; i++) {
-        uint8_t bytes[ADDRESS_KEY_MAX];
-        if (span_equal(stream_key(i, bytes), key))
+        if (span_is(address.channel, world_channel(i)))
             return i;
     }
     return WORLD_STREAMS;
@@ -105,7 +107,7 @@ void world_publish(struct world *self, size_t stream)
     uint8_t key[ADDRESS_KEY_MAX], head[17 + ADDRESS_KEY_MAX];
     struct buffer message = {0};
     buffer_put(&message, head,
-               bus_write_delivery_head(head, stream_key(stream, key), epoch, offset));
+               bus_write_delivery_head(head, stream_key(self, stream, key), epoch, offset));
     put_body(&message, epoch, offset);
     push(&self->publications, buffer_span(&message));
     buffer_free(&message);
@@ -123,7 +125,7 @@ void world_digest(struct world *self)
     buffer_put_byte(&message, BUS_TOPIC_DIGEST);
     for (size_t i = 0; i < WORLD_STREAMS; i++) {
         uint8_t key[ADDRESS_KEY_MAX];
-        bus_put_mark(&message, &(struct bus_mark){.address = stream_key(i, key),
+        bus_put_mark(&message, &(struct bus_mark){.address = stream_key(self, i, key),
                                                   .epoch = self->streams[i].epoch,
                                                   .offset = self->streams[i].position});
     }
@@ -164,7 +166,9 @@ static void answer_presence(struct world *self, size_t stream, const struct bus_
                             struct buffer *to)
 {
     const struct bus_presence_part *part = world_presence(self, stream, question->kind, 100);
-    struct bus_reply reply = {.token = question->token, .status = self->presence_status};
+    struct bus_reply reply = {.token = question->token,
+                              .status = self->presence_status,
+                              .grant_ms = self->streams[stream].verdict.grant_ms};
     struct buffer count = {0};
     bus_put_presence_count(&count,
                            &(struct bus_presence_count){.clients = part->clients,
@@ -182,6 +186,45 @@ static void answer_presence(struct world *self, size_t stream, const struct bus_
     buffer_free(&count);
 }
 
+static void copy_text(char *to, size_t room, struct span text)
+{
+    ck_assert_uint_lt(text.size, room);
+    memcpy(to, text.data, text.size);
+    to[text.size] = '\0';
+}
+
+static void note_asker(struct world *self, const struct bus_question *question)
+{
+    struct span rest = question->asker;
+    struct bus_asker asker;
+    ck_assert(bus_next_asker(&rest, &asker) && rest.size == 0);
+    self->asker.kind = question->kind;
+    self->asker.flags = question->flags;
+    self->asker.type = asker.type;
+    self->asker.within_ms = asker.within_ms;
+    copy_text(self->asker.id, sizeof self->asker.id, asker.id);
+    copy_text(self->asker.app, sizeof self->asker.app, asker.app);
+}
+
+/* True: the answer is a refusal, and complete. */
+static bool judge(struct world *self, size_t stream, const struct bus_question *question,
+                  struct bus_reply *reply)
+{
+    bool must_ask = question->kind == BUS_SUBSCRIBE || question->kind == BUS_PERMIT;
+    self->permits += question->kind == BUS_PERMIT;
+    ck_assert(question->asker.size > 0 || !must_ask);
+    if (question->asker.size == 0)
+        return false;
+    const struct world_verdict *verdict = &self->streams[stream].verdict;
+    note_asker(self, question);
+    reply->grant_ms = verdict->grant_ms;
+    reply->status = verdict->status;
+    reply->flags = verdict->temporary ? BUS_REPLY_TEMPORARY : 0;
+    if (verdict->status != STATUS_OK)
+        reply->message = span_text("as the test wants it");
+    return verdict->status != STATUS_OK;
+}
+
 static void answer_question(struct world *self, const struct bus_question *question,
                             struct buffer *to)
 {
@@ -195,6 +238,12 @@ static void answer_question(struct world *self, const struct bus_question *quest
                  (question->kind == BUS_SUBSCRIBE && question->flags & BUS_QUESTION_RECOVER);
 
     struct bus_reply reply = {.token = question->token, .epoch = epoch, .offset = top};
+    if (judge(self, stream, question, &reply)) {
+        bus_put_reply(to, &reply);
+        return;
+    }
+    if (question->kind == BUS_HISTORY)
+        reply.status = self->history_status;
     if (question->kind == BUS_PRESENCE || question->kind == BUS_PRESENCE_STATS) {
         answer_presence(self, stream, question, to);
         return;
@@ -207,7 +256,7 @@ static void answer_question(struct world *self, const struct bus_question *quest
     }
     struct buffer publications = {0};
     if (joins && wants) {
-        reply.flags = BUS_REPLY_RECOVERED;
+        reply.flags |= BUS_REPLY_RECOVERED;
         uint64_t last = top;
         if (question->kind == BUS_RANGE && last - question->offset > 10)
             last = question->offset + 10; /* as when the size of an answer is used up */
@@ -231,6 +280,12 @@ bool world_move_question(struct world *self)
     if (!pull(&self->questions, &frame))
         return false;
     struct bus_ask ask;
+    if (bus_frame_type(buffer_span(&frame)) == BUS_REVOKED) {
+        ck_assert(bus_get_revoked(buffer_span(&frame), &self->revoked));
+        self->confirmations++;
+        buffer_free(&frame);
+        return true;
+    }
     ck_assert(bus_get_ask(buffer_span(&frame), &ask));
     struct buffer items = {0}, answer = {0};
     struct bus_question question;
@@ -302,6 +357,7 @@ static void take_effects(struct world *self)
             struct world_client *client = client_of(self, effect.session);
             client->has_been_closed = true;
             client->code = effect.code;
+            snprintf(client->reason, sizeof client->reason, "%s", effect.reason);
             ck_assert(effect.reason && effect.reason[0]);
             flush_session(self, effect.session);
             hub_session_closed(self->hub, effect.session, self->now_ms);
@@ -318,11 +374,12 @@ const struct bus_presence_part *world_presence(struct world *self, size_t stream
     static uint8_t bytes[65536];
     uint8_t key[ADDRESS_KEY_MAX];
     struct buffer frame = {0}, answer = {0};
-    bus_put_presence_ask(&frame, &(struct bus_presence_ask){.round = 7,
-                                                            .kind = kind,
-                                                            .limit = limit,
-                                                            .seed = 1,
-                                                            .address = stream_key(stream, key)});
+    bus_put_presence_ask(&frame,
+                         &(struct bus_presence_ask){.round = 7,
+                                                    .kind = kind,
+                                                    .limit = limit,
+                                                    .seed = 1,
+                                                    .address = stream_key(self, stream, key)});
     hub_presence_ask(self->hub, buffer_span(&frame), self->now_ms);
     take_effects(self);
     answer = self->questions.items[--self->questions.count]; /* sent at once, behind all others */
@@ -346,12 +403,25 @@ bool world_move_publication(struct world *self)
     return true;
 }
 
+uint64_t world_revoke(struct world *self, struct bus_revoke revoke)
+{
+    struct buffer frame = {0};
+    revoke.number = ++self->revocations;
+    bus_put_revoke(&frame, &revoke);
+    push(&self->answers, buffer_span(&frame));
+    buffer_free(&frame);
+    return revoke.number;
+}
+
 bool world_move_answer(struct world *self)
 {
     struct buffer frame;
     if (!pull(&self->answers, &frame))
         return false;
-    hub_answer(self->hub, buffer_span(&frame), self->now_ms);
+    if (bus_frame_type(buffer_span(&frame)) == BUS_REVOKE)
+        hub_revoke(self->hub, buffer_span(&frame), self->now_ms);
+    else
+        hub_answer(self->hub, buffer_span(&frame), self->now_ms);
     buffer_free(&frame);
     take_effects(self);
     return true;
@@ -383,7 +453,7 @@ void world_break_link(struct world *self)
 
 void world_mend_link(struct world *self)
 {
-    hub_broker_up(self->hub, self->broker, self->now_ms);
+    hub_broker_up(self->hub, self->broker, self->revocations, self->now_ms);
     take_effects(self);
 }
 
@@ -459,11 +529,13 @@ void world_disconnect(struct world *self, size_t client)
 
 void world_open(struct world *self, const struct hub_settings *settings)
 {
-    *self = (struct world){.now_ms = 1000000, .broker = FIRST_NONCE};
+    *self = (struct world){.now_ms = 1000000, .broker = FIRST_NONCE, .site = "default"};
     self->hub = hub_new(settings, self->now_ms);
     ck_assert_ptr_nonnull(self->hub);
-    for (size_t i = 0; i < WORLD_STREAMS; i++)
+    for (size_t i = 0; i < WORLD_STREAMS; i++) {
         world_forget(self, i);
+        self->streams[i].verdict.grant_ms = BUS_GRANT_FOREVER;
+    }
     world_mend_link(self);
 }
 

@@ -5,6 +5,7 @@
 #include "gateway/hub.h"
 #include "proto/buffer.h"
 #include "proto/bus_codec.h"
+#include "proto/limits.h"
 
 /* hub_world - a broker, two sockets and some clients around a hub, all in memory and in the
  * hands of the test: nothing moves until it says so.
@@ -23,9 +24,17 @@ struct world_client {
     int64_t commands; /* ids handed out */
     bool has_been_closed;
     enum client_close code;
+    char reason[LIMIT_CLOSE_REASON_BYTES + 1];
     /* JSON texts that came and were not read by the test yet. */
     char *frames[WORLD_FRAMES];
     size_t frame_count;
+};
+
+/* What the broker says to those who ask in their name. */
+struct world_verdict {
+    uint16_t status;
+    bool temporary;
+    uint32_t grant_ms;
 };
 
 struct world {
@@ -35,13 +44,25 @@ struct world {
     struct {
         uint64_t epoch, position;
         bool has_interest;
+        struct world_verdict verdict;
     } streams[WORLD_STREAMS];
     uint64_t epochs; /* handed out */
     uint64_t broker; /* its nonce */
     uint64_t canary;
+    const char *site;         /* of all addresses */
     bool lose_next;           /* the next publication is dropped on its way */
     bool refuse_next;         /* the next question is refused: the broker has too many */
     uint16_t presence_status; /* of the answers to presence; 0: what this gateway says */
+    uint16_t history_status;  /* of the answers to history, for those who may read */
+    uint64_t permits;         /* asked for */
+    struct {                  /* the last question in somebody's name */
+        uint8_t kind, flags, type;
+        char id[16], app[16];
+        uint32_t within_ms;
+    } asker;
+    uint64_t revocations;       /* numbers handed out */
+    uint64_t confirmations;     /* that came back */
+    struct bus_revoked revoked; /* the last of them */
     struct world_queue {
         struct buffer *items;
         size_t count;
@@ -71,6 +92,10 @@ void world_digest(struct world *self);
 void world_canary(struct world *self);
 /* The broker dies and starts again: another nonce, other epochs. */
 void world_restart_broker(struct world *self);
+
+/* The broker takes rights away: a frame on the way to the gateway, among its answers. Returns its
+ * number. */
+uint64_t world_revoke(struct world *self, struct bus_revoke revoke);
 
 /* Asks the gateway who is there. Valid until the next call. */
 const struct bus_presence_part *world_presence(struct world *self, size_t stream, uint8_t kind,

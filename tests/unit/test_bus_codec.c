@@ -107,8 +107,11 @@ START_TEST(the_layout_on_the_wire_does_not_change)
     struct buffer frame = {0};
     bus_put_hello(&frame, &(struct bus_hello){.version = 1,
                                               .gateway = span_text("gw"),
-                                              .incarnation = 0x0102030405060708});
-    assert_bytes(buffer_span(&frame), BYTES("\1\0\1\0\2gw\1\2\3\4\5\6\7\x8"));
+                                              .incarnation = 0x0102030405060708,
+                                              .broker = 9,
+                                              .revoked = 10});
+    assert_bytes(buffer_span(&frame), BYTES("\1\0\1\0\2gw\1\2\3\4\5\6\7\x8"
+                                            "\0\0\0\0\0\0\0\x9\0\0\0\0\0\0\0\xa"));
     buffer_reset(&frame);
     bus_put_ask(&frame, &(struct bus_ask){.count = 2, .items = span_text("abc")});
     assert_bytes(buffer_span(&frame), BYTES("\4\0\2\0\0\0\3abc"));

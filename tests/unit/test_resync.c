@@ -121,7 +121,8 @@ static void answer_frame(void)
         answered[number_of(question.address) % ADDRESSES]++;
         bus_put_reply(&items, &(struct bus_reply){.token = question.token,
                                                   .flags = BUS_REPLY_RECOVERED,
-                                                  .epoch = EPOCH});
+                                                  .epoch = EPOCH,
+                                                  .grant_ms = BUS_GRANT_FOREVER});
     }
     bus_put_answer(&answer, &(struct bus_answer){.count = ask.count, .items = buffer_span(&items)});
     unanswered -= ask.count;
@@ -196,7 +197,7 @@ static void setup(void)
     now_ms = 1000000;
     hub = hub_new(&settings, now_ms);
     ck_assert_ptr_nonnull(hub);
-    hub_broker_up(hub, BROKER, now_ms);
+    hub_broker_up(hub, BROKER, 0, now_ms);
     for (size_t i = 0; i < SESSIONS; i++)
         open_session(i);
     pass_fence();
