@@ -382,7 +382,7 @@ static void write_batch(core_t *core, const struct batch *batch)
                                                       .type = subscriber_type_text(reader.type),
                                                       .subscriber = reader.id,
                                                       .requesting_app = reader.app,
-                                                      .request = check->request});
+                                                      .request = core->nonce + check->request});
     }
     core_end_check(core, batch->party);
 }
