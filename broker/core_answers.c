@@ -163,12 +163,10 @@ static bool answer_known(core_t *core, party_t *gateway, stream_header_t *header
     return true;
 }
 
-/* What the channel wants of every grant. Nobody asks about preview. */
-static void limit_grant(const stream_header_t *header, const struct address *address,
-                        struct bus_reply *reply)
+/* Does the channel want every publication to be asked for? Nobody asks about preview. */
+static bool is_strict(const stream_header_t *header, const struct address *address)
 {
-    if (header->rule->check_each && address->view != VIEW_PREVIEW)
-        reply->grant_ms = BUS_GRANT_ONCE;
+    return header->rule->check_each && address->view != VIEW_PREVIEW;
 }
 
 /* False: it is answered later. `permit`: what was decided about it, NULL: nothing yet. */
@@ -183,17 +181,20 @@ static bool answer_question(core_t *core, party_t *gateway, const struct bus_que
     }
     if (permit && !core_put_decision(permit, reply))
         return true;
-    if (question->asker.size > 0) {
-        enum permitted may = core_permit(core, gateway, question, &address, reply, now_ms);
-        if (may != PERMITTED)
-            return may == REFUSED;
-    }
+    /* Whoever asks listens already: even a refused question makes no header that was not there. */
     stream_header_t *header = streams_use(core->streams, question->address, &address, now_ms);
     if (!header) {
         refuse(reply, STATUS_TOO_MANY, "too many addresses in use");
         return true;
     }
-    limit_grant(header, &address, reply);
+    bool strict = is_strict(header, &address);
+    if (question->asker.size > 0) {
+        enum permitted may = core_permit(core, gateway, question, &address, strict, reply);
+        if (may != PERMITTED)
+            return may == REFUSED;
+    }
+    if (strict)
+        reply->grant_ms = BUS_GRANT_ONCE;
     return answer_known(core, gateway, header, question, reply, now_ms);
 }
 

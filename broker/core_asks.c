@@ -306,8 +306,9 @@ bool core_asks_ask(core_t *core, handler_t *handler, const struct reader *reader
     handler->questions++;
     struct span key = write_key(self, handler, reader);
     struct check *check = self->key.failed ? NULL : map_get(self->checks, key);
-    if (check && check->state == CHECK_KEPT && check->timer.at_ms <= now_ms) {
-        drop_kept(self, check); /* the wheel is a moment late */
+    if (check && check->state == CHECK_KEPT &&
+        (reader->is_strict || check->timer.at_ms <= now_ms)) { /* the wheel is a moment late */
+        drop_kept(self, check);
         check = NULL;
     }
     if (check && check->state == CHECK_KEPT) {

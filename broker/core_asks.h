@@ -54,6 +54,7 @@ struct reader {
     enum subscriber_type type;
     struct span id;
     struct span app; /* whose code asks */
+    bool is_strict;  /* an answer that was kept is not enough */
 };
 
 /* NULL only when memory is exhausted. */

@@ -201,26 +201,23 @@ static enum permitted put_now(core_t *core, const struct bus_question *question,
     return refuse(reply, decision->status, decision->message);
 }
 
-static enum permitted ask_handler(core_t *core, party_t *gateway,
-                                  const struct bus_question *question,
-                                  const struct bus_asker *asker, const struct address *address,
-                                  handler_t *handler, struct bus_reply *reply, int64_t now_ms)
+static enum permitted ask_handler(core_t *core, struct permit *permit, handler_t *handler,
+                                  uint32_t within_ms, const struct address *address,
+                                  struct bus_reply *reply)
 {
-    struct permit *permit = permit_new(gateway, question, asker);
-    if (!permit)
-        return refuse(reply, STATUS_UNAVAILABLE, span_text("out of memory"));
     struct decision decision;
-    if (!core_asks_ask(core, handler, &permit->reader, asker->within_ms, &permit->inquiry,
-                       &decision, now_ms)) {
-        TAILQ_INSERT_TAIL(&gateway->permits, permit, link);
+    if (!core_asks_ask(core, handler, &permit->reader, within_ms, &permit->inquiry, &decision,
+                       core->now_ms)) {
+        TAILQ_INSERT_TAIL(&permit->gateway->permits, permit, link);
         return PENDING;
     }
+    enum permitted permitted = put_now(core, &permit->question, address, &decision, reply);
     free(permit);
-    return put_now(core, question, address, &decision, reply);
+    return permitted;
 }
 
 enum permitted core_permit(core_t *core, party_t *gateway, const struct bus_question *question,
-                           const struct address *address, struct bus_reply *reply, int64_t now_ms)
+                           const struct address *address, bool is_strict, struct bus_reply *reply)
 {
     struct span rest = question->asker;
     struct bus_asker asker;
@@ -231,9 +228,13 @@ enum permitted core_permit(core_t *core, party_t *gateway, const struct bus_ques
     }
     struct ruler ruler = find_ruler(core, address);
     struct decision decision;
-    if (!decide_here(&ruler, (enum subscriber_type)asker.type, &decision))
-        return ask_handler(core, gateway, question, &asker, address, ruler.handler, reply, now_ms);
-    return put_now(core, question, address, &decision, reply);
+    if (decide_here(&ruler, (enum subscriber_type)asker.type, &decision))
+        return put_now(core, question, address, &decision, reply);
+    struct permit *permit = permit_new(gateway, question, &asker);
+    if (!permit)
+        return refuse(reply, STATUS_UNAVAILABLE, span_text("out of memory"));
+    permit->reader.is_strict = is_strict;
+    return ask_handler(core, permit, ruler.handler, asker.within_ms, address, reply);
 }
 
 struct permit *core_next_decided(party_t *gateway)

@@ -36,10 +36,11 @@ enum permitted {
     PENDING    /* it will be among gateway->decided */
 };
 
-/* May the asker of this question read? */
+/* May the asker of this question read? `is_strict`: whoever has to be asked is asked, whatever was
+ * answered before. */
 enum permitted core_permit(struct core *core, struct party *gateway,
                            const struct bus_question *question, const struct address *address,
-                           struct bus_reply *reply, int64_t now_ms);
+                           bool is_strict, struct bus_reply *reply);
 /* Takes the next decided question off a gateway; NULL: none. Free it. */
 struct permit *core_next_decided(struct party *gateway);
 /* Writes a decision to the reply. False: it is a refusal. */

@@ -21,7 +21,8 @@ static bool plan_backends(struct plan *self, const options_t *options)
         return false;
     if (*options->broker.backends)
         add_backends(self, "broker.backends", options->broker.backends, "",
-                     (struct sites_principal){options->node.site, "", "publish history preview handle revoke"});
+                     (struct sites_principal){options->node.site, "",
+                                              "publish history preview handle revoke"});
     for (size_t i = 0; i < options->backends_count; i++) {
         const struct options_backends *from = &options->backends[i];
         const char *site = *from->site ? from->site : options->node.site;

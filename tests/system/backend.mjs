@@ -9,7 +9,7 @@ export class Backend {
   static open(cluster, { kind = 'dealer', endpoint = cluster.endpoint } = {}) {
     const socket = new zmq.Dealer({ linger: 0, sendHighWaterMark: 0, receiveHighWaterMark: 0 });
     socket.connect(endpoint);
-    const backend = new Backend(socket, kind);
+    const backend = new this(socket, kind);
     atEnd(() => backend.close());
     return backend;
   }

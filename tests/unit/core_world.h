@@ -20,7 +20,7 @@ extern struct core_settings world_settings; /* change, then world_start */
 extern struct broker_metrics world_metrics;
 extern int64_t world_now;
 
-void world_setup(void); /* settings, and a core made of them */
+void world_setup(void);                                    /* settings, and a core made of them */
 void world_policy(const struct policy_settings *settings); /* a core with these rules */
 void world_start(void); /* (again) with the settings as they are now */
 void world_teardown(void);

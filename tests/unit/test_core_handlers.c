@@ -65,9 +65,10 @@ START_TEST(it_refuses_before_it_is_stored)
     core_answer(world, SIZE_MAX, world_now);
     world_lost("w");
     core_answer(world, SIZE_MAX, world_now);
-    expect_reply("p", "{'id':1,'ok':true,'read':false,'status':503,'message':'the permission handler "
-                      "is not connected','level':'channel','by':'handler','source':'live',"
-                      "'took_ms':0}");
+    expect_reply("p",
+                 "{'id':1,'ok':true,'read':false,'status':503,'message':'the permission handler "
+                 "is not connected','level':'channel','by':'handler','source':'live',"
+                 "'took_ms':0}");
     registered(ticket, STORE_COMMITTED);
     drop_effects();
 }
@@ -83,7 +84,8 @@ START_TEST(bad_registrations)
     } cases[] = {
         {0, "{'op':'handle','id':1}", STATUS_BAD_INPUT, "handlers: missing"},
         {0, "{'op':'handle','id':1,'handlers':{}}", STATUS_BAD_INPUT, "handlers: must be an array"},
-        {0, "{'op':'handle','id':1,'handlers':[7]}", STATUS_BAD_INPUT, "handlers[0]: must be a map"},
+        {0, "{'op':'handle','id':1,'handlers':[7]}", STATUS_BAD_INPUT,
+         "handlers[0]: must be a map"},
         {0, "{'op':'handle','id':1,'handlers':[{},{'channel':'a b'}]}", STATUS_BAD_INPUT,
          "handlers[1]: channel"},
         {0, "{'op':'handle','id':1,'handlers':[{'resource':'1'}]}", STATUS_BAD_INPUT,
@@ -174,8 +176,9 @@ START_TEST(questions_of_a_removed_handler_are_refused)
     core_sent(world, effect.to, CORE_SENT);
     unhandle("w", "[{'channel':'chat'}]", false);
     expect_stored(true);
-    expect_reply("p", "{'id':1,'ok':true,'read':false,'status':503,'message':'the permission handler "
-                      "was removed','level':'channel','by':'handler','source':'live','took_ms':0}");
+    expect_reply("p",
+                 "{'id':1,'ok':true,'read':false,'status':503,'message':'the permission handler "
+                 "was removed','level':'channel','by':'handler','source':'live','took_ms':0}");
     expect_reply("w", "{'id':2,'ok':true,'removed':1}");
     world_request(0, "w", "{'op':'answer','id':1,'answers':[{'read':true}]}");
     ck_assert_uint_eq(world_metrics.answers_strange_total, 1);
@@ -203,9 +206,10 @@ START_TEST(the_list)
 {
     world_handler("w", "[{'channel':'chat','resource':'1'}]");
     world_request(0, "p", "{'op':'handlers','id':3}");
-    expect_reply("p", "{'id':3,'ok':true,'total':1,'handlers':[{'site':'default','app':'','channel':"
-                      "'chat','resource':'1','workers':1,'breaker':'closed','questions':0,"
-                      "'failures':0}]}");
+    expect_reply("p",
+                 "{'id':3,'ok':true,'total':1,'handlers':[{'site':'default','app':'','channel':"
+                 "'chat','resource':'1','workers':1,'breaker':'closed','questions':0,"
+                 "'failures':0}]}");
     world_request(1, "p", "{'op':'handlers','id':4}");
     expect_reply("p", "{'id':4,'ok':true,'total':0,'handlers':[]}");
 }
@@ -218,9 +222,10 @@ START_TEST(what_was_registered_before_the_start_refuses)
     size_t size = handler_key(&address, LEVEL_DEFAULT, key);
     ck_assert(core_restore_handler(world, span_of(key, size)));
     world_request(0, "p", member_question);
-    expect_reply("p", "{'id':1,'ok':true,'read':false,'status':503,'message':'the permission handler "
-                      "is not connected','level':'default','by':'handler','source':'live',"
-                      "'took_ms':0}");
+    expect_reply("p",
+                 "{'id':1,'ok':true,'read':false,'status':503,'message':'the permission handler "
+                 "is not connected','level':'default','by':'handler','source':'live',"
+                 "'took_ms':0}");
     ck_assert(!core_restore_handler(world, span_text("nonsense")));
     ck_assert(!core_restore_handler(world, span_of(key, size - 1)));
     key[0] = VIEW_PREVIEW;

@@ -3,11 +3,8 @@
 #include "core_world.h"
 #include "unit.h"
 
-static const struct world_question member = {.token = 7,
-                                             .channel = "chat",
-                                             .resource = "1",
-                                             .type = SUBSCRIBER_MEMBER,
-                                             .id = "ann"};
+static const struct world_question member = {
+    .token = 7, .channel = "chat", .resource = "1", .type = SUBSCRIBER_MEMBER, .id = "ann"};
 
 static void setup(void)
 {
@@ -85,8 +82,9 @@ START_TEST(what_gateways_are_told)
 {
     world_start();
     world_gateway("g", 11);
-    world_request(1, "p", "{'op':'revoke','id':1,'app':'chess','channel':'chat','resource':'1',"
-                          "'subscriber':{'type':'MEMBER','id':'ann'},'mode':'deny'}");
+    world_request(1, "p",
+                  "{'op':'revoke','id':1,'app':'chess','channel':'chat','resource':'1',"
+                  "'subscriber':{'type':'MEMBER','id':'ann'},'mode':'deny'}");
     struct bus_revoke revoke = take_revoke("g");
     ck_assert_uint_eq(revoke.number, 1);
     ck_assert_uint_eq(revoke.mode, BUS_REVOKE_DENY);
@@ -119,8 +117,7 @@ START_TEST(bad_requests)
     } cases[] = {
         {0, "{'op':'revoke','id':1,'mode':'deny'}", STATUS_BAD_INPUT, "a channel or a subscriber"},
         {0, "{'op':'revoke','id':1,'channel':'chat'}", STATUS_BAD_INPUT, "mode"},
-        {0, "{'op':'revoke','id':1,'channel':'chat','mode':'later'}", STATUS_BAD_INPUT,
-         "recheck"},
+        {0, "{'op':'revoke','id':1,'channel':'chat','mode':'later'}", STATUS_BAD_INPUT, "recheck"},
         {0, "{'op':'revoke','id':1,'channel':'a b','mode':'deny'}", STATUS_BAD_INPUT, "channel"},
         {0, "{'op':'revoke','id':1,'resource':'a','mode':'deny'}", STATUS_BAD_INPUT,
          "needs a channel"},
@@ -129,8 +126,8 @@ START_TEST(bad_requests)
          "id must be a string"},
         {0, "{'op':'revoke','id':1,'subscriber':{'id':'a','type':'USER'},'mode':'deny'}",
          STATUS_BAD_INPUT, "VISITOR, MEMBER or ADMIN"},
-        {0, "{'op':'revoke','id':1,'channel':'chat','mode':'deny','site':'acme'}",
-         STATUS_FORBIDDEN, "site"},
+        {0, "{'op':'revoke','id':1,'channel':'chat','mode':'deny','site':'acme'}", STATUS_FORBIDDEN,
+         "site"},
         {2, "{'op':'revoke','id':1,'channel':'chat','mode':'deny'}", STATUS_FORBIDDEN,
          "may not revoke"},
         {0, "{'op':'disconnect','id':1}", STATUS_BAD_INPUT, "subscriber: missing"},
@@ -307,8 +304,7 @@ START_TEST(a_gateway_that_leaves_does_not_confirm)
     for (int i = 0; i < 2; i++) {
         core_take_effect(world, &effect);
         ck_assert_int_eq(effect.kind, CORE_SEND);
-        core_sent(world, effect.to,
-                  span_is(effect.peer, "h") ? CORE_GONE : CORE_SENT);
+        core_sent(world, effect.to, span_is(effect.peer, "h") ? CORE_GONE : CORE_SENT);
     }
     confirm("g", 1, 1, 1);
     expect_log(CORE_GATEWAY_LEFT, "h");
