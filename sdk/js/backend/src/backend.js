@@ -1,8 +1,12 @@
 // What a program sees: requests as functions, replies as values or errors.
-import { BadInputError, MillraceError, refused, TooLargeError } from './errors.js';
+import { BadInputError, MillraceError, TooLargeError } from './errors.js';
 import { Link } from './link.js';
+import { disconnection, HANDLER_OPTIONS, revocation } from './permissions.js';
+import { accepted, mustBe, refusalOf } from './reply.js';
+import { routerOf } from './router.js';
 import { HISTORY_OPTIONS, historyRequest, mustBeCount, mustKnow, publication, PUBLISH_OPTIONS, REQUEST_VALUES } from './rules.js';
 import { encode, plain } from './wire.js';
+import { printHandlerError, Worker } from './worker.js';
 
 const REQUEST_BYTES = 2 * 1024 * 1024;
 // Of one publish_many, with room for what is around the items.
@@ -12,21 +16,26 @@ const ITEMS_BYTES = 1024 * 1024 - 64;
 const DEFAULT_ENDPOINT = 'tcp://127.0.0.1:7402';
 // Far below the time for which the broker remembers idempotency keys.
 const TIMEOUT_MAX_MS = 60000;
-const SETTINGS = ['endpoint', 'timeoutMs', 'maxPending', 'maxQueuedBytes'];
+const DEFAULTS = {
+  endpoint: DEFAULT_ENDPOINT,
+  timeoutMs: 5000,
+  maxPending: 4096,
+  maxQueuedBytes: 64 * 1024 * 1024,
+  handlerTimeoutMs: 2500, // the broker asks a second worker after 1 s and refuses after 4
+  onHandlerError: printHandlerError,
+};
 
 function readSettings(settings) {
-  mustKnow(settings, SETTINGS, 'settings');
-  const all = { endpoint: process.env.MILLRACE_BACKENDS || DEFAULT_ENDPOINT, timeoutMs: 5000, maxPending: 4096, maxQueuedBytes: 64 * 1024 * 1024 };
-  for (const name of SETTINGS) all[name] = settings[name] ?? all[name];
+  mustKnow(settings, Object.keys(DEFAULTS), 'settings');
+  const all = { ...DEFAULTS, endpoint: process.env.MILLRACE_BACKENDS || DEFAULT_ENDPOINT };
+  for (const name of Object.keys(DEFAULTS)) all[name] = settings[name] ?? all[name];
   if (typeof all.endpoint !== 'string') throw new BadInputError('endpoint: must be a string');
   mustBeCount(all.timeoutMs, 'timeoutMs', TIMEOUT_MAX_MS, 1);
   mustBeCount(all.maxPending, 'maxPending', 1000000, 1);
   mustBeCount(all.maxQueuedBytes, 'maxQueuedBytes', 2 ** 40, REQUEST_BYTES);
+  mustBeCount(all.handlerTimeoutMs, 'handlerTimeoutMs', TIMEOUT_MAX_MS, 1);
+  if (typeof all.onHandlerError !== 'function') throw new BadInputError('onHandlerError: must be a function');
   return all;
-}
-
-function mustBe(good, what) {
-  if (!good) throw new MillraceError(`the broker's reply cannot be read: ${what}`, { code: 'unreadable', outcome: 'unknown' });
 }
 
 // {epoch, offset, duplicate?} of a reply or a result that is ok.
@@ -37,30 +46,21 @@ function position({ epoch, offset, duplicate }) {
   return at;
 }
 
-function refusalOf({ error }) {
-  mustBe(typeof error?.status === 'number' && typeof error.message === 'string', 'there is no error in it');
-  return refused(error);
-}
-
-// The reply, if it says yes.
-function accepted(reply) {
-  mustBe(!reply.unreadable, reply.unreadable);
-  if (!reply.ok) throw refusalOf(reply);
-  return reply;
-}
-
 export class Backend {
   #link;
+  #worker;
   #timeoutMs;
 
   constructor(settings) {
-    const { timeoutMs, ...rest } = readSettings(settings);
-    this.#timeoutMs = timeoutMs;
+    const all = readSettings(settings);
+    this.#timeoutMs = all.timeoutMs;
     try {
-      this.#link = new Link(rest);
+      this.#link = new Link(all);
     } catch (error) {
-      throw new BadInputError(`endpoint: ZeroMQ cannot connect to ${JSON.stringify(rest.endpoint)}: ${error.message}`);
+      throw new BadInputError(`endpoint: ZeroMQ cannot connect to ${JSON.stringify(all.endpoint)}: ${error.message}`);
     }
+    this.#worker = new Worker(this.#link, all);
+    this.permissionsRouter = routerOf(this.#worker, (options, known) => this.#options(options, known));
   }
 
   async publish(channel, payload, options = {}) {
@@ -90,9 +90,24 @@ export class Backend {
     await this.#ask('ping', {}, timeoutMs, true);
   }
 
-  close({ now = false } = {}) {
+  // {affected, ended, unconfirmed}
+  async revoke(what, options = {}) {
+    const { timeoutMs, ...rest } = this.#options(options, HANDLER_OPTIONS);
+    const { affected, ended, unconfirmed } = plain(await this.#ask('revoke', revocation(what, rest), timeoutMs, false));
+    return { affected, ended, unconfirmed };
+  }
+
+  // {affected, unconfirmed}
+  async disconnect(what, options = {}) {
+    const { timeoutMs, ...rest } = this.#options(options, ['site']);
+    const { affected, unconfirmed } = plain(await this.#ask('disconnect', disconnection(what, rest), timeoutMs, false));
+    return { affected, unconfirmed };
+  }
+
+  async close({ now = false } = {}) {
     this.#link.shut(now);
-    return this.#link.close();
+    await this.#worker.close(now);
+    await this.#link.close();
   }
 
   // --- requests ---

@@ -1,4 +1,4 @@
-// @millrace/backend - publish to Millrace channels from Node. See README.md.
+// @millrace/backend - publish to Millrace channels from Node, and say who may read them. See README.md.
 import { Backend } from './backend.js';
 
 export {
@@ -22,7 +22,25 @@ export async function publish(channel, payload, options) {
   return common().publish(channel, payload, options);
 }
 
-// Ends the connection that publish() uses; the next publish() opens another.
+export async function revoke(what, options) {
+  return common().revoke(what, options);
+}
+
+export async function disconnect(what, options) {
+  return common().disconnect(what, options);
+}
+
+const router = () => common().permissionsRouter;
+
+export const permissionsRouter = Object.freeze({
+  default: (...args) => router().default(...args),
+  add: (...args) => router().add(...args),
+  remove: (...args) => router().remove(...args),
+  removeDefault: (...args) => router().removeDefault(...args),
+  check: (...args) => router().check(...args),
+});
+
+// Ends the connection of these functions; the next of them opens another.
 export async function close(options) {
   const backend = shared;
   shared = null;

@@ -143,7 +143,6 @@ export class Link {
 
   unlisten() {
     this.#listener = null;
-    this.#notes = [];
   }
 
   // What is asked now would be sent.
@@ -258,7 +257,7 @@ export class Link {
     if (this.#live === 0) {
       this.#queue = [];
       this.#first = 0;
-      if (!this.#listener) return null;
+      if (!this.#listener && this.#notes.length === 0) return null;
     }
     if (this.#mustGreet) return this.#greeting();
     if (this.#notes.length > 0) return this.#own({ bytes: this.#notes.shift(), isNote: true });

@@ -20,12 +20,12 @@ const isWellFormed = String.prototype.isWellFormed
 
 const bytesOf = (text) => Buffer.byteLength(text, 'utf8');
 
-function refuse(place, rule) {
+export function refuse(place, rule) {
   throw new BadInputError(`${place}: ${rule}`);
 }
 
 // What a value is, for an error message.
-function kindOf(value) {
+export function kindOf(value) {
   if (value === null || value === undefined) return `${value}`;
   if (Array.isArray(value)) return 'an array';
   const name = typeof value === 'object' ? Object.prototype.toString.call(value).slice('[object '.length, -1) : typeof value;
@@ -33,20 +33,20 @@ function kindOf(value) {
 }
 
 // Plain objects and instances of classes; no arrays, maps, buffers, promises ...
-function isRecord(value) {
+export function isRecord(value) {
   return typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object Object]';
 }
 
-function mustBeRecord(value, place) {
+export function mustBeRecord(value, place) {
   if (!isRecord(value)) refuse(place, `must be an object, not ${kindOf(value)}`);
 }
 
-function mustBeText(value, place) {
+export function mustBeText(value, place) {
   if (typeof value !== 'string') refuse(place, `must be a string, not ${kindOf(value)}`);
   if (!isWellFormed(value)) refuse(place, 'not valid Unicode: half of a surrogate pair');
 }
 
-function mustFit(value, place, bytes) {
+export function mustFit(value, place, bytes) {
   if (bytesOf(value) > bytes) refuse(place, `longer than ${bytes} bytes`);
 }
 
@@ -67,7 +67,7 @@ function mustBeShort(name, resourceId = '') {
 }
 
 // Adds what {name, resourceId} means to a request.
-function putChannel(request, channel) {
+export function putChannel(request, channel) {
   mustKnow(channel, ['name', 'resourceId'], 'channel');
   const { name, resourceId = null } = channel;
   mustBeText(name, 'channel.name');
@@ -117,7 +117,7 @@ const TARGET = ['view', 'site', 'app'];
 export const PUBLISH_OPTIONS = ['publisher', 'key', ...TARGET];
 export const HISTORY_OPTIONS = ['limit', 'since', ...TARGET];
 
-function putOptions(request, options) {
+export function putOptions(request, options) {
   for (const [name, value] of Object.entries(options)) {
     if (value !== undefined && value !== null && Object.hasOwn(putters, name)) putters[name](request, name, value);
   }

@@ -20,6 +20,6 @@ test('the declarations, by tsc', () => {
 test('everything that is declared is there', async () => {
   const { readFile } = await import('node:fs/promises');
   const declarations = await readFile(join(here, '../src/index.d.ts'), 'utf8');
-  const names = [...declarations.matchAll(/^export (?:class|function) (\w+)/gm)].map(([, name]) => name);
+  const names = [...declarations.matchAll(/^export (?:class|function|const) (\w+)/gm)].map(([, name]) => name);
   assert.deepEqual(names.sort(), Object.keys(millrace).sort());
 });

@@ -1,7 +1,8 @@
 // Compiled by a test, never run: what must be accepted, and what must not (@ts-expect-error).
 import {
-  close, connect, publish, MillraceError, TimeoutError,
-  type Backend, type History, type Outcome, type Published, type PublishResult,
+  close, connect, disconnect, permissionsRouter, publish, revoke, BadInputError, MillraceError, TimeoutError,
+  type Backend, type Decision, type Disconnected, type History, type Outcome, type PermissionHandler, type PermissionsRouter, type Published,
+  type PublishResult, type Revoked,
 } from '@millrace/backend';
 
 class Order {
@@ -30,6 +31,59 @@ export async function accepted(): Promise<void> {
 export function outcomeOf(error: unknown): Outcome | undefined {
   if (error instanceof TimeoutError || error instanceof MillraceError) return error.outcome;
   return undefined;
+}
+
+const members: PermissionHandler = ({ name, resourceId }, { id, type }, { requestId, site, app, requestingApp }) => {
+  if (resourceId === undefined) throw new BadInputError(`${name}: which room? ${requestId} ${site} ${app} ${requestingApp ?? ''}`);
+  return { read: type === 'MEMBER' && id !== '' };
+};
+
+export async function permissions(backend: Backend): Promise<void> {
+  const router: PermissionsRouter = backend.permissionsRouter;
+  router.default(() => ({ read: false }));
+  await router.add({ name: 'chat' }, members, { site: 's', app: 'a', timeoutMs: 5 });
+  await router.add({ name: 'chat', resourceId: 'room' }, async () => ({ read: true, ttl: 60 }));
+  await permissionsRouter.default(members);
+  const { read, ttl }: Decision = await router.check({ name: 'chat' }, { id: '', type: 'VISITOR' }, { app: 'a' });
+  await router.remove({ name: 'chat' }, { timeoutMs: 5 });
+  await router.removeDefault();
+  const { affected, ended, unconfirmed }: Revoked = await revoke({ channel: { name: 'chat' }, mode: 'deny' }, { site: 's', app: 'a', timeoutMs: 5 });
+  await backend.revoke({ channel: { name: 'chat', resourceId: '' }, subscriber: { id: 'u', type: 'MEMBER' }, mode: 'recheck' });
+  await backend.revoke({ subscriber: { id: 'u' }, mode: 'recheck' });
+  const closed: Disconnected = await backend.disconnect({ subscriber: { id: 'u' }, reason: 'bye' }, { site: 's' });
+  await disconnect({ subscriber: { id: 'u', type: 'ADMIN' } });
+  console.log(read, ttl, affected, ended, unconfirmed, closed.affected);
+  connect({
+    handlerTimeoutMs: 100,
+    onHandlerError(error, context) {
+      if (context.during === 'check') console.log(context.channel.name, context.subscriber.id, context.requestId);
+      else if (context.during === 'registration') console.log(context.handlers.map((at) => (at === 'default' ? at : at.name)));
+      console.log(error);
+    },
+  });
+}
+
+export async function refusedPermissions(router: PermissionsRouter): Promise<void> {
+  // @ts-expect-error a decision is an object
+  router.default(() => true);
+  // @ts-expect-error read is a boolean
+  router.default(() => ({ read: 'yes' }));
+  // @ts-expect-error a channel is needed
+  router.add(() => ({ read: true }));
+  // @ts-expect-error removes nothing without a channel
+  router.remove();
+  // @ts-expect-error there is no such type
+  router.check({ name: 'chat' }, { id: 'u', type: 'GUEST' });
+  // @ts-expect-error neither a channel nor a subscriber
+  revoke({ mode: 'deny' });
+  // @ts-expect-error how is not said
+  revoke({ channel: { name: 'chat' } });
+  // @ts-expect-error there is no such mode
+  revoke({ channel: { name: 'chat' }, mode: 'allow' });
+  // @ts-expect-error it is all of the subscriber's connections, whatever their app
+  disconnect({ subscriber: { id: 'u' } }, { app: 'a' });
+  // @ts-expect-error whom
+  disconnect({ reason: 'bye' });
 }
 
 export async function refused(backend: Backend): Promise<void> {
