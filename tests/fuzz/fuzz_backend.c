@@ -84,6 +84,51 @@ static void check_items(const struct backend_request *request, struct buffer *wh
     }
 }
 
+static void check_handlers(const struct backend_request *request, struct buffer *why)
+{
+    FUZZ_CHECK(wire_count(request->items) <= LIMIT_HANDLERS);
+    for (size_t i = 0; i < wire_count(request->items); i++) {
+        struct backend_target target;
+        if (backend_decode_handler(request, i, &target, why))
+            check_why(why);
+        else
+            FUZZ_CHECK(target.has_channel || !target.has_resource);
+    }
+}
+
+/* No answer that is not good allows anything. */
+static void check_answers(const struct backend_request *request)
+{
+    for (size_t i = 0; i < wire_count(request->items); i++) {
+        struct backend_decision decision;
+        const char *wrong = backend_decode_decision(request, i, &decision);
+        FUZZ_CHECK(decision.status == STATUS_OK || decision.status == STATUS_FORBIDDEN ||
+                   decision.status == STATUS_BAD_INPUT || decision.status == STATUS_UNAVAILABLE);
+        FUZZ_CHECK(!wrong || decision.status == STATUS_UNAVAILABLE ||
+                   decision.status == STATUS_BAD_INPUT);
+        FUZZ_CHECK(decision.ttl_ms <= LIMIT_TTL_SECONDS * 1000u);
+        FUZZ_CHECK(decision.message.size == 0 || utf8_valid(decision.message, NULL));
+    }
+}
+
+static void check_subscriber(const struct backend_request *request)
+{
+    FUZZ_CHECK(request->subscriber.id.size <= LIMIT_SUBSCRIBER_BYTES);
+    FUZZ_CHECK(utf8_valid(request->subscriber.id, NULL));
+    FUZZ_CHECK(request->reason.size <= LIMIT_REASON_BYTES);
+    FUZZ_CHECK(request->op != BACKEND_REVOKE || request->target.has_channel ||
+               request->subscriber.is_given);
+}
+
+static void check_permissions(const struct backend_request *request, struct buffer *why)
+{
+    check_subscriber(request);
+    if (request->op == BACKEND_HANDLE || request->op == BACKEND_UNHANDLE)
+        check_handlers(request, why);
+    else if (request->op == BACKEND_ANSWER)
+        check_answers(request);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     wire_reader_t *reader = wire_reader_new();
@@ -99,6 +144,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_publish(&request.publish, &why);
     else if (request.op == BACKEND_PUBLISH_MANY)
         check_items(&request, &why);
+    else
+        check_permissions(&request, &why);
     FUZZ_CHECK(status || request.op != BACKEND_NONE);
     buffer_free(&why);
     wire_reader_destroy(&reader);

@@ -10,8 +10,10 @@
 #include "proto/json_doc.h"
 #include "proto/wire.h"
 
-static const struct sites_principal principals[] = {{"default", "shop", "publish history preview"}};
+static const struct sites_principal principals[] = {
+    {"default", "shop", "publish history preview handle revoke"}};
 static sites_t *sites;
+static policy_t *policy;
 static struct broker_metrics metrics;
 static uint64_t numbers;
 
@@ -27,17 +29,25 @@ static core_t *start(void)
     size_t index;
     if (!sites)
         sites = sites_new(principals, 1, &index, &why);
+    if (!policy)
+        policy = policy_new(&(struct policy_settings){0}, &index, &why);
     numbers = 0;
     metrics = (struct broker_metrics){0};
     const struct core_settings settings = {
         .node = "node",
         .sites = sites,
-        .streams = {.rule = {{4, 4096, 1000}, true, PRESENCE_FULL},
+        .policy = policy,
+        .streams = {.rule = {.limits = {4, 4096, 1000},
+                             .client_history = true,
+                             .presence = PRESENCE_FULL},
                     .total_bytes = 8192,
                     .headers = 4,
                     .header_ms = 2000,
                     .random = next_number},
         .presence = {.clients = 2, .users = 2, .rounds = 1, .questions = 3, .return_ms = 100},
+        .asks = {.checks = 3, .batches = 2, .grants = 2, .check_ms = 500, .again_ms = 200},
+        .revocations = {.kept = 2, .limit_ms = 500},
+        .handlers = 3,
         .payload_bytes = 1000,
         .unanswered_requests = 3,
         .idempotency_ms = 1000,
@@ -73,8 +83,10 @@ static void check_send(struct span bytes)
     FUZZ_CHECK(answer.items.size == 0);
 }
 
-/* Takes all effects; commits what is appended, or lets it fail. */
-static void settle(core_t *core, enum store_outcome outcome, int64_t now_ms)
+/* Takes all effects; commits what is appended and registered, or lets it fail; peers take what is
+ * for them, or are gone. */
+static void settle_with(core_t *core, enum store_outcome outcome, enum core_sent sent,
+                        int64_t now_ms)
 {
     struct core_effect effect;
     for (core_take_effect(core, &effect); effect.kind; core_take_effect(core, &effect)) {
@@ -84,10 +96,17 @@ static void settle(core_t *core, enum store_outcome outcome, int64_t now_ms)
             check_send(effect.bytes);
         if (effect.kind == CORE_APPEND)
             core_stored(core, effect.append.ticket, outcome, now_ms);
+        if (effect.kind == CORE_REGISTER)
+            core_registered(core, effect.registration.ticket, outcome, now_ms);
         if (effect.to)
-            core_sent(core, effect.to, CORE_SENT);
+            core_sent(core, effect.to, sent);
     }
     FUZZ_CHECK(core_is_settled(core));
+}
+
+static void settle(core_t *core, enum store_outcome outcome, int64_t now_ms)
+{
+    settle_with(core, outcome, CORE_SENT, now_ms);
 }
 
 /* Whatever gateways call themselves and tell: one JSON object of printable ASCII. */
@@ -124,7 +143,8 @@ static void run_event(core_t *core, uint8_t kind, struct span bytes, int64_t *no
         break;
     }
     if (kind & 8)
-        settle(core, kind & 16 ? STORE_COMMITTED : STORE_UNKNOWN, *now_ms);
+        settle_with(core, kind & 16 ? STORE_COMMITTED : STORE_UNKNOWN,
+                    kind & 64 ? CORE_GONE : CORE_SENT, *now_ms);
     if (kind & 32)
         core_answer(core, 1, *now_ms);
 }
@@ -154,13 +174,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         core_answer(core, SIZE_MAX, now_ms);
         settle(core, STORE_COMMITTED, now_ms);
     }
-    /* What was asked of gateways that say nothing is given up in its time. */
+    /* What was asked of gateways and handlers that say nothing is given up in its time. */
     now_ms += 2 * PRESENCE_LIMIT_MS;
     for (int i = 0; i < 3; i++) {
         core_tick(core, now_ms += PRESENCE_LIMIT_MS);
         settle(core, STORE_COMMITTED, now_ms);
+        core_answer(core, SIZE_MAX, now_ms);
+        settle(core, STORE_COMMITTED, now_ms);
     }
     core_measure(core);
+    FUZZ_CHECK(metrics.checks_open == 0 && metrics.batches_open == 0);
+    FUZZ_CHECK(metrics.revocations_pending == 0);
+    FUZZ_CHECK(metrics.grants <= 2 && metrics.handlers <= 3);
+    FUZZ_CHECK(metrics.checks_answered_total > 0 || metrics.grants == 0);
     FUZZ_CHECK(metrics.presence_waiting == 0 && metrics.presence_running == 0);
     check_status(core, now_ms);
     FUZZ_CHECK(metrics.questions_waiting == 0 && metrics.appends_pending == 0);
