@@ -1,5 +1,6 @@
 #include "gateway/gateway.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -37,7 +38,10 @@
 #define OTHER_DESCRIPTORS 256
 
 /* The broker is told so often how this gateway is. */
-#define REPORT_MS 1000
+/* The heap is tidied after so many connections, but not more often. */
+#define TIDY_CONNECTIONS 1000
+#define TIDY_MS          5000
+#define REPORT_MS        1000
 
 #define METRIC_PREFIX "millrace_gateway"
 
@@ -65,7 +69,9 @@ struct gateway {
     struct duty duty;
     uint64_t incarnation;
     int64_t started_ms;
-    int64_t tick_at_ms; /* when the tick timer will fire, INT64_MAX: it is not set */
+    int64_t tidy_at_ms;    /* not before */
+    uint64_t tidied_total; /* connections accepted until the heap was tidied last */
+    int64_t tick_at_ms;    /* when the tick timer will fire, INT64_MAX: it is not set */
     int64_t drain_began_ms;
     size_t drain_sessions; /* that there were then */
     bool is_draining;
@@ -177,10 +183,23 @@ static void on_before_sleep(uv_prepare_t *handle)
         uv_idle_stop(&self->no_sleep);
 }
 
+/* A rush of clients leaves holes all over the heap: what they needed to come, and what they missed
+ * meanwhile. Without a word the process would keep them for ever; looking for them takes
+ * milliseconds. */
+static void tidy_heap(gateway_t *self, uint64_t came_total, int64_t now_ms)
+{
+    if (now_ms < self->tidy_at_ms || came_total - self->tidied_total < TIDY_CONNECTIONS)
+        return;
+    self->tidy_at_ms = now_ms + TIDY_MS;
+    self->tidied_total = came_total;
+    malloc_trim(0);
+}
+
 static void on_report(uv_timer_t *timer)
 {
     gateway_t *self = timer->data;
     int64_t now_ms = clock_monotonic_ms();
+    tidy_heap(self, hub_metrics(self->hub, now_ms)->connections_total, now_ms);
     struct report report = {.hub = hub_metrics(self->hub, now_ms),
                             .uptime_ms = now_ms - self->started_ms,
                             .is_ready = !self->is_draining && hub_is_ready(self->hub, now_ms),

@@ -16,7 +16,11 @@ const crowd = skipLarge ? { clients: 300, perSecond: 50 } : { clients: 10000, pe
 
 function assertAtMost(limits, figures, context) {
   context.diagnostic(JSON.stringify(figures));
-  if (skipLarge || figures.others > quiet) return;
+  if (skipLarge) return;
+  if (figures.others > quiet) {
+    context.skip(`others took ${figures.others} of a processor: the times are shown and not judged`);
+    return;
+  }
   for (const [name, limit] of Object.entries(limits)) {
     assert.ok(figures[name] <= limit, `${name}: ${figures[name]} is more than ${limit}`);
   }
@@ -48,7 +52,10 @@ scenarioWith('kill -9 of the broker, and its return', {}, options, async (cluste
 
 scenarioWith('kill -9 of a gateway with 10,000 clients, and its return', {}, options, async (cluster, context) => {
   const figures = await gatewayReturns(cluster, crowd);
-  // 10 is promised for the memory too; what the heap keeps after the rush changes from run to run, and was 18
-  // on a loaded machine. What kept the memory of connections that are gone would be at 80 and more.
-  assertAtMost({ back_ms: 30000, rss_percent: 40, descriptors_percent: 10 }, figures, context);
+  assertAtMost({ back_ms: 30000 }, figures, context);
+  // How much that is does not depend on how much time the machine has.
+  if (skipLarge) return;
+  for (const name of ['rss_percent', 'descriptors_percent', 'broker_descriptors_percent']) {
+    assert.ok(Math.abs(figures[name]) <= 10, `${name}: ${figures[name]} is not within 10`);
+  }
 });

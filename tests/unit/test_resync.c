@@ -20,7 +20,7 @@
 static hub_t *hub;
 static int64_t now_ms;
 static session_t *sessions[SESSIONS];
-static uint64_t canary;
+static uint64_t canary, epoch;
 
 /* The hub's frames that nobody has answered yet, in order. */
 static struct buffer *frames;
@@ -121,7 +121,7 @@ static void answer_frame(void)
         answered[number_of(question.address) % ADDRESSES]++;
         bus_put_reply(&items, &(struct bus_reply){.token = question.token,
                                                   .flags = BUS_REPLY_RECOVERED,
-                                                  .epoch = EPOCH,
+                                                  .epoch = epoch,
                                                   .grant_ms = BUS_GRANT_FOREVER});
     }
     bus_put_answer(&answer, &(struct bus_answer){.count = ask.count, .items = buffer_span(&items)});
@@ -195,6 +195,7 @@ static void setup(void)
                                     .linger_ms = 0,
                                     .audit_ms = 40000};
     now_ms = 1000000;
+    epoch = EPOCH;
     hub = hub_new(&settings, now_ms);
     ck_assert_ptr_nonnull(hub);
     hub_broker_up(hub, BROKER, 0, now_ms);
@@ -312,6 +313,38 @@ START_TEST(audits_under_way_are_bounded)
 }
 END_TEST
 
+static uint64_t told(void)
+{
+    return hub_metrics(hub, now_ms)->lost_told_total;
+}
+
+/* The SDK subscribes again at once, without any backoff: whoever tells all of them in one go has
+ * all of them at the door. */
+START_TEST(those_who_lost_their_stream_are_told_at_a_pace)
+{
+    epoch = EPOCH + 1; /* the broker has forgotten everything */
+    hub_broker_up(hub, BROKER + 1, 0, now_ms);
+    take_effects();
+    pass_fence();
+    answer_all();
+    ck_assert_uint_eq(told(), 0);
+    uint64_t at[8000 / 16 + 1] = {0};
+    size_t ticks = 0;
+    while (told() < ADDRESSES && ticks < 8000 / 16) {
+        ck_assert_int_le(hub_wait(hub, now_ms), 16);
+        now_ms += 16;
+        hub_tick(hub, now_ms);
+        take_effects();
+        at[++ticks] = told();
+        ck_assert_uint_le(at[ticks] - at[ticks - 1], 128);
+        size_t second_ago = ticks > 62 ? ticks - 62 : 0;
+        ck_assert_uint_le(at[ticks] - at[second_ago], 2000 + 128);
+    }
+    ck_assert_uint_eq(told(), ADDRESSES);
+    ck_assert_uint_ge(ticks * 16, ADDRESSES / 2000 * 1000 - 100);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("resync");
@@ -323,6 +356,7 @@ int main(void)
     tcase_add_test(tests, causes_keep_the_order);
     tcase_add_test(tests, audits_are_spread_over_their_time);
     tcase_add_test(tests, audits_under_way_are_bounded);
+    tcase_add_test(tests, those_who_lost_their_stream_are_told_at_a_pace);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
