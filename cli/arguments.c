@@ -110,8 +110,9 @@ bool cli_arguments(const struct cli_usage *usage, int argc, char **argv, int *op
     if (count < usage->operands_min)
         *status = cli_misuse(usage, "an argument is missing: %s", usage->arguments);
     else if (count > usage->operands_max)
-        *status = cli_misuse(usage, "'%s' is one argument too many (put quotes around JSON)",
-                             argv[optind + (int)usage->operands_max]);
+        *status = cli_misuse(usage, "'%s' is one argument too many%s",
+                             argv[optind + (int)usage->operands_max],
+                             strstr(usage->arguments, "JSON") ? " (put quotes around JSON)" : "");
     else
         return true;
     return false;
