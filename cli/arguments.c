@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/address.h"
+
 #define OPTIONS_MAX 16 /* of one command, --help among them */
 #define HELP        256
 
@@ -108,8 +110,9 @@ bool cli_arguments(const struct cli_usage *usage, int argc, char **argv, int *op
     if (count < usage->operands_min)
         *status = cli_misuse(usage, "an argument is missing: %s", usage->arguments);
     else if (count > usage->operands_max)
-        *status = cli_misuse(usage, "'%s' is one argument too many (put quotes around JSON)",
-                             argv[optind + (int)usage->operands_max]);
+        *status = cli_misuse(usage, "'%s' is one argument too many%s",
+                             argv[optind + (int)usage->operands_max],
+                             strstr(usage->arguments, "JSON") ? " (put quotes around JSON)" : "");
     else
         return true;
     return false;
@@ -129,4 +132,20 @@ bool cli_number(const struct cli_usage *usage, const char *name, const char *tex
     cli_misuse(usage, "--%s '%s': a number from %" PRIu64 " to %" PRIu64 " is expected", name, text,
                min, max);
     return false;
+}
+
+bool cli_id(const struct cli_usage *usage, const char *name, const char *text)
+{
+    if (!text || address_is_id(span_text(text)))
+        return true;
+    cli_misuse(usage, "--%s '%s': 1 to 64 letters, digits, '.', '_' or '-' are expected", name,
+               text);
+    return false;
+}
+
+int cli_print(const struct cli_usage *usage, const struct buffer *text)
+{
+    bool done = !text->failed && fwrite(text->data, 1, text->size, stdout) == text->size &&
+                fflush(stdout) == 0;
+    return done ? CLI_OK : cli_fail(usage, CLI_FAILED, "the output could not be written");
 }

@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/buffer.h"
+
 /* arguments - what all commands share: options from a table, --help, errors that name the
  * argument. Not thread-safe (getopt). */
 
@@ -43,6 +45,12 @@ bool cli_arguments(const struct cli_usage *usage, int argc, char **argv, int *op
 /* A decimal number between min and max, or false after telling what is wrong with `name`. */
 bool cli_number(const struct cli_usage *usage, const char *name, const char *text, uint64_t min,
                 uint64_t max, uint64_t *number);
+
+/* The id of a site or an app, or NULL; false after telling what is wrong with `name`. */
+bool cli_id(const struct cli_usage *usage, const char *name, const char *text);
+
+/* On standard output. CLI_OK, or CLI_FAILED after telling. */
+int cli_print(const struct cli_usage *usage, const struct buffer *text);
 
 /* "millrace publish: ..." and how to get help, on standard error. Returns CLI_USAGE. */
 int cli_misuse(const struct cli_usage *usage, const char *format, ...)

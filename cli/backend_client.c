@@ -5,8 +5,9 @@
 
 #include "cli/member.h"
 
+/* A list of 1,000 handlers has some 17,000 values, and may get more keys. */
 #define REPLY_DEPTH 8
-#define REPLY_NODES 64
+#define REPLY_NODES 65536
 
 struct backend_client {
     void *context;
@@ -66,38 +67,49 @@ void backend_client_destroy(backend_client_t **self_p)
     free(self);
 }
 
-static void put_pair(struct buffer *to, const char *key, struct span value)
+/* --- requests --- */
+
+struct buffer *backend_client_put_key(struct backend_client_fields *to, const char *key)
 {
-    wire_put_word(to, key);
-    wire_put_text(to, value);
+    to->count++;
+    wire_put_word(&to->bytes, key);
+    return &to->bytes;
 }
 
-static void put_request(struct buffer *to, uint64_t id,
-                        const struct backend_client_message *message)
+void backend_client_put(struct backend_client_fields *to, const char *key, const char *text)
 {
-    size_t count = 4u + (message->resource.size > 0) + (message->app.size > 0) +
-                   (message->publisher != NULL) + (message->key != NULL) + (message->site != NULL) +
-                   message->preview;
-    wire_put_map(to, count);
-    put_pair(to, "op", span_text("publish"));
+    if (text)
+        wire_put_word(backend_client_put_key(to, key), text);
+}
+
+static void put_part(struct backend_client_fields *to, const char *key, struct span part)
+{
+    if (part.size > 0)
+        wire_put_text(backend_client_put_key(to, key), part);
+}
+
+void backend_client_put_address(struct backend_client_fields *to, const struct address *address)
+{
+    put_part(to, "channel", address->channel);
+    put_part(to, "resource", address->resource);
+    put_part(to, "app", address->app);
+    if (address->view == VIEW_PREVIEW)
+        backend_client_put(to, "view", "preview");
+}
+
+static void put_request(struct buffer *to, uint64_t id, const char *op,
+                        const struct backend_client_fields *fields)
+{
+    wire_put_map(to, 2 + fields->count);
+    wire_put_word(to, "op");
+    wire_put_word(to, op);
     wire_put_word(to, "id");
     wire_put_uint(to, id);
-    put_pair(to, "channel", message->channel);
-    if (message->resource.size > 0)
-        put_pair(to, "resource", message->resource);
-    if (message->app.size > 0)
-        put_pair(to, "app", message->app);
-    if (message->publisher)
-        put_pair(to, "publisher", span_text(message->publisher));
-    if (message->key)
-        put_pair(to, "key", span_text(message->key));
-    if (message->site)
-        put_pair(to, "site", span_text(message->site));
-    if (message->preview)
-        put_pair(to, "view", span_text("preview"));
-    wire_put_word(to, "payload");
-    buffer_put_span(to, message->payload);
+    buffer_put_span(to, buffer_span(&fields->bytes));
+    to->failed |= fields->bytes.failed;
 }
+
+/* --- replies --- */
 
 static enum backend_client_result read_refusal(const struct wire_value *map,
                                                struct backend_client_reply *reply)
@@ -126,26 +138,23 @@ static enum backend_client_result read_reply(backend_client_t *self,
         return BACKEND_CLIENT_NONSENSE;
     if (!wire_bool(ok))
         return read_refusal(map, reply);
-    const struct wire_value *epoch = member(map, "epoch", WIRE_TEXT);
-    const struct wire_value *offset = member(map, "offset", WIRE_UINT);
-    if (!epoch || !offset)
-        return BACKEND_CLIENT_NONSENSE;
-    reply->epoch = wire_text(epoch);
-    reply->offset = wire_uint(offset);
-    reply->duplicate = member_bool(map, "duplicate");
+    reply->map = map;
     return BACKEND_CLIENT_OK;
 }
 
-enum backend_client_result backend_client_publish(backend_client_t *self,
-                                                  const struct backend_client_message *message,
+enum backend_client_result backend_client_request(backend_client_t *self, const char *op,
+                                                  const struct backend_client_fields *fields,
                                                   struct backend_client_reply *reply)
 {
     *reply = (struct backend_client_reply){0};
     struct buffer request = {0};
-    put_request(&request, ++self->requests, message);
-    int sent = request.failed ? -1 : zmq_send(self->socket, request.data, request.size, 0);
+    put_request(&request, ++self->requests, op, fields);
+    bool failed = request.failed,
+         sent = !failed && zmq_send(self->socket, request.data, request.size, 0) >= 0;
     buffer_free(&request);
-    if (sent < 0)
+    if (failed)
+        return BACKEND_CLIENT_NO_MEMORY;
+    if (!sent)
         return BACKEND_CLIENT_AWAY;
     if (zmq_msg_recv(&self->reply, self->socket, 0) < 0)
         return BACKEND_CLIENT_SILENT;

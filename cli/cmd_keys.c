@@ -33,13 +33,6 @@ static const struct cli_usage new_usage = {
     .option_count = sizeof new_options / sizeof new_options[0],
 };
 
-static int print(const struct cli_usage *usage, const struct buffer *text)
-{
-    bool done = !text->failed && fwrite(text->data, 1, text->size, stdout) == text->size &&
-                fflush(stdout) == 0;
-    return done ? CLI_OK : cli_fail(usage, CLI_FAILED, "the output could not be written");
-}
-
 static key_set_t *load(const struct cli_usage *usage, const char *path, int *status)
 {
     struct buffer why = {0};
@@ -77,7 +70,7 @@ static int save(const struct buffer *text)
         return cli_fail(&new_usage, CLI_FAILED, "cryptography or memory failed");
     const char *path = out ? out : add;
     if (!path)
-        return print(&new_usage, text);
+        return cli_print(&new_usage, text);
     if (key_file_write(path, buffer_span(text), add != NULL))
         return CLI_OK;
     if (errno == EEXIST)
@@ -147,7 +140,7 @@ static int put_public(struct buffer *text, const char *path, const key_set_t *ke
         key_file_put(text, key->jwk, key->algorithm, key->kid, false);
     }
     key_file_end(text);
-    return print(&public_usage, text);
+    return cli_print(&public_usage, text);
 }
 
 static int keys_public(int argc, char **argv)

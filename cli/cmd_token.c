@@ -63,15 +63,6 @@ static bool seconds(const char *name, const char *text, int64_t *out)
     return false;
 }
 
-static bool is_id_or_absent(const char *name, const char *text)
-{
-    if (!text || address_is_id(span_text(text)))
-        return true;
-    cli_misuse(&usage, "--%s '%s': 1 to 64 letters, digits, '.', '_' or '-' are expected", name,
-               text);
-    return false;
-}
-
 static bool is_text_or_absent(const char *name, const char *text, size_t max)
 {
     if (!text || (text[0] && strlen(text) <= max && utf8_valid(span_text(text), NULL)))
@@ -93,7 +84,7 @@ static bool check(void)
         cli_misuse(&usage, "--view '%s': preview is expected; without --view it is live", view);
     else
         return is_text_or_absent("subject", subject, LIMIT_SUBSCRIBER_BYTES) &&
-               is_id_or_absent("site", site) && is_id_or_absent("app", app) &&
+               cli_id(&usage, "site", site) && cli_id(&usage, "app", app) &&
                is_text_or_absent("issuer", issuer, 1024) &&
                is_text_or_absent("audience", audience, 1024);
     return false;

@@ -8,4 +8,6 @@ int cmd_token(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_handlers(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_reference(int argc, char **argv);

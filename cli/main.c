@@ -16,6 +16,8 @@ static const struct command {
     {"keys", "make keys for connection tokens", cmd_keys},
     {"check-config", "check a settings file and print the effective settings", cmd_check_config},
     {"status", "show the node, its gateways, their load and what was lost", cmd_status},
+    {"handlers", "list the permission handlers, or remove one", cmd_handlers},
+    {"explain", "who says whether a subscriber may read, and what they say", cmd_explain},
     {"reference", "print the codes and figures that others see", cmd_reference},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -26,8 +28,9 @@ static void print_help(FILE *to)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(to, "  %-14s %s\n", commands[i].name, commands[i].help);
     fputs("\nmillrace COMMAND --help tells more about one. millrace --version prints the version.\n"
-          "Exit status: 0 done, 1 refused (status: something is wrong), 64 wrong arguments,\n"
-          "65 wrong JSON, 69 nobody answers, 70 an internal error, 78 wrong settings.\n",
+          "Exit status: 0 done, 1 refused (status: something is wrong; explain: may not read),\n"
+          "64 wrong arguments, 65 wrong JSON, 69 nobody answers, 70 an internal error, 78 wrong "
+          "settings.\n",
           to);
 }
 

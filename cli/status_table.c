@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/json_text.h"
+
 /* --- numbers --- */
 
 void put_thousands(struct buffer *to, uint64_t number)
@@ -61,6 +63,29 @@ void put_plain(struct buffer *to, struct span text, size_t most)
     for (size_t i = 0; i < text.size && i < most; i++) {
         uint8_t byte = text.data[i];
         buffer_put_byte(to, byte >= 0x20 && byte < 0x7f ? byte : '?');
+    }
+}
+
+/* Bytes of the control character at the start, 0 when there is none. Those of C1, which some
+ * terminals obey, have two. */
+static size_t control_size(struct span text)
+{
+    uint8_t byte = text.data[0];
+    if (byte < 0x20 || byte == 0x7f)
+        return 1;
+    return byte == 0xc2 && text.data[1] < 0xa0 ? 2 : 0;
+}
+
+void put_printable(struct buffer *to, struct span text)
+{
+    if (!utf8_valid(text, NULL)) {
+        put_plain(to, text, text.size);
+        return;
+    }
+    for (size_t i = 0; i < text.size;) {
+        size_t size = control_size(span_of(text.data + i, text.size - i));
+        buffer_put_byte(to, size ? '?' : text.data[i]);
+        i += size ? size : 1;
     }
 }
 

@@ -18,6 +18,10 @@ void put_duration(struct buffer *to, uint64_t ms);      /* 0.4 s, 45 s, 12 min, 
 /* The text with '?' for each byte that is no printable ASCII, cut behind `most` bytes. */
 void put_plain(struct buffer *to, struct span text, size_t most);
 
+/* The text with '?' for each control character; one that is not UTF-8 as put_plain has it. Its
+ * width is not its size: not for cells. */
+void put_printable(struct buffer *to, struct span text);
+
 typedef struct status_table status_table_t;
 
 #define STATUS_TABLE_COLUMNS 12

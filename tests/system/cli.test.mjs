@@ -1,6 +1,8 @@
 // The command line: help, exit statuses, errors that say what is wrong and what to do.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
+import { decode, encode } from '@msgpack/msgpack';
+import * as zmq from 'zeromq';
 import { atEnd, Child, freePort, patience, programs, run, scenario, scenarioWith } from './harness.mjs';
 
 const millrace = (...args) => run(programs.cli, args);
@@ -8,7 +10,8 @@ const millrace = (...args) => run(programs.cli, args);
 scenario('help and version', null, async () => {
   const help = await millrace('--help');
   assert.equal(help.code, 0);
-  for (const command of ['publish', 'subscribe', 'token', 'keys', 'keys new', 'keys public', 'check-config']) {
+  for (const command of ['publish', 'subscribe', 'token', 'keys', 'keys new', 'keys public', 'check-config',
+    'handlers', 'handlers list', 'handlers remove', 'explain']) {
     assert.match(help.stdout, new RegExp(`^  ${command.split(' ')[0]} `, 'm'));
     const own = await millrace(...command.split(' '), '--help');
     assert.equal(own.code, 0);
@@ -76,6 +79,17 @@ const misuses = [
   [['keys', 'public'], /missing.*FILE/],
   [['keys', 'public', 'a', 'b'], /'b'/],
   [['check-config', 'a', 'b'], /'b'/],
+  [['handlers'], /missing.*list\|remove/],
+  [['handlers', 'show'], /'show' is neither list nor remove/],
+  [['handlers', 'list', 'chat'], /'chat' is one argument too many/],
+  [['handlers', 'remove'], /which one\? CHANNEL\[:RESOURCE\] or --default is missing/],
+  [['handlers', 'remove', 'a b'], /'a b': channel: only letters/],
+  [['handlers', 'remove', '--json', 'chat'], /--json is not an option/],
+  [['explain'], /missing.*CHANNEL/],
+  [['explain', 'chat'], /--type is missing/],
+  [['explain', 'a b', '--type', 'VISITOR'], /'a b': channel: only letters/],
+  [['explain', 'chat', '--type', 'member'], /--type 'member': MEMBER, ADMIN or VISITOR/],
+  [['explain', 'chat', '--type', 'MEMBER'], /--subscriber is missing.*sub/],
 ];
 for (const [args, rule] of misuses) {
   scenario(`wrong arguments: millrace ${args.join(' ')}`, null, async () => {
@@ -103,6 +117,52 @@ scenario('publish without a broker names the place and the cure', null, async ()
   assert.match(stderr, /nothing was published/);
   assert.match(stderr, /\.\/dev run/);
 });
+
+for (const [args, undone] of [
+  [['handlers', 'list'], /no broker answers at \S+\d\.$/m],
+  [['handlers', 'remove', 'chat'], /nothing was removed/],
+  [['explain', 'chat', '--type', 'VISITOR'], /no broker answers at \S+\d\.$/m],
+]) {
+  scenario(`${args.join(' ')} without a broker names the place and the cure`, null, async () => {
+    const endpoint = `tcp://127.0.0.1:${await freePort()}`;
+    const { code, stdout, stderr } = await millrace(...args, '--endpoint', endpoint, '--timeout', '300');
+    assert.equal(code, 69);
+    assert.equal(stdout, '');
+    assert.ok(stderr.includes(endpoint), stderr);
+    assert.match(stderr, undone);
+    assert.match(stderr, /\.\/dev run/);
+  });
+}
+
+// What listens where the broker should: takes one request and answers with what `reply` makes of it.
+async function impostor(reply) {
+  const socket = new zmq.Router({ linger: 0 });
+  const endpoint = `tcp://127.0.0.1:${await freePort()}`;
+  await socket.bind(endpoint);
+  atEnd(() => socket.close());
+  const serve = async () => {
+    const [who, bytes] = await socket.receive();
+    await socket.send([who, reply(decode(bytes))]);
+  };
+  serve().catch(() => {}); // closed at the end
+  return endpoint;
+}
+
+const foreign = [() => 'hello', () => encode(5), () => encode({}), ({ id }) => encode({ id: id + 1, ok: true }),
+  ({ id }) => encode({ id }), ({ id }) => encode({ id, ok: true }), ({ id }) => encode({ id, ok: false }),
+  ({ id }) => encode({ id, ok: false, error: { status: 'x', message: 'x' } }),
+  ({ id }) => encode({ id, ok: true, epoch: 1, offset: 'x', handlers: {}, total: 'x', removed: 'x', read: 'x' })];
+for (const args of [['publish', 'chat', '{}'], ['handlers', 'list'], ['handlers', 'remove', 'chat'],
+  ['explain', 'chat', '--type', 'VISITOR'], ['explain', 'chat', '--type', 'VISITOR', '--json']]) {
+  scenario(`${args.join(' ')}: what answers is no broker`, null, async () => {
+    for (const reply of foreign) {
+      const { code, stdout, stderr } = await millrace(...args, '--endpoint', await impostor(reply));
+      assert.equal(code, 70, `${reply}: ${stderr}`);
+      assert.match(stderr, /what answers at \S+ is no Millrace broker/);
+      assert.equal(stdout, '');
+    }
+  });
+}
 
 scenario('subscribe without a gateway says so and goes on trying', null, async () => {
   const url = `ws://127.0.0.1:${await freePort()}/connection/websocket`;

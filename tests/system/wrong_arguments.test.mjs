@@ -14,9 +14,17 @@ const commands = {
   publish: ['chat', '{}'],
   subscribe: ['chat'],
   status: [],
+  'handlers list': [],
+  'handlers remove': ['chat'],
+  explain: ['chat', '--subscriber', 'user-7', '--type', 'MEMBER'],
   'check-config': [],
   reference: [],
 };
+
+// The same commands by what they need.
+const ofBackends = ['publish', 'handlers list', 'handlers remove', 'explain'];
+const withSettings = [...ofBackends, 'subscribe', 'status'];
+const line = (command, ...more) => [...command.split(' '), ...commands[command], ...more];
 
 let directory;
 before(async () => {
@@ -39,45 +47,56 @@ async function expectRefusal(args, code, rule, env) {
 
 // [{name, value}] as --help lists them: "--name", "--name VALUE" or "--name[=VALUE]".
 async function optionsOf(command) {
-  const { stdout } = await run(programs.cli, [command, '--help']);
+  const { stdout } = await run(programs.cli, [...command.split(' '), '--help']);
   const found = [...stdout.matchAll(/^ {2}--([a-z-]+)( [A-Z:_]+|\[=[A-Z]+\])? {2,}\S/gm)];
   return found.map(([, name, value]) => ({ name, value: !value ? 'none' : value[0] === ' ' ? 'needed' : 'allowed' }));
 }
 
-for (const [command, right] of Object.entries(commands)) {
+for (const command of Object.keys(commands)) {
   scenario(`${command}: options that are none, that lack a value or have one too many`, null, async () => {
-    await expectRefusal([command, ...right, '--colour'], USAGE, /--colour is not an option of this command/);
-    await expectRefusal([command, ...right, '--colour=red'], USAGE, /--colour=red is not an option/);
-    await expectRefusal([command, ...right, '-x'], USAGE, /-x is not an option/);
+    await expectRefusal(line(command, '--colour'), USAGE, /--colour is not an option of this command/);
+    await expectRefusal(line(command, '--colour=red'), USAGE, /--colour=red is not an option/);
+    await expectRefusal(line(command, '-x'), USAGE, /-x is not an option/);
     const options = await optionsOf(command);
     assert.equal(options.at(-1).name, 'help');
     for (const { name, value } of options) {
-      if (value === 'needed') await expectRefusal([command, ...right, `--${name}`], USAGE, new RegExp(`--${name} needs a value`));
-      if (value === 'none') await expectRefusal([command, ...right, `--${name}=x`], USAGE, new RegExp(`--${name}=x takes no value`));
+      if (value === 'needed') await expectRefusal(line(command, `--${name}`), USAGE, new RegExp(`--${name} needs a value`));
+      if (value === 'none') await expectRefusal(line(command, `--${name}=x`), USAGE, new RegExp(`--${name}=x takes no value`));
     }
   });
 
   scenario(`${command}: --help and -h are no mistakes`, null, async () => {
-    assert.match((await run(programs.cli, ['--help'])).stdout, new RegExp(`^  ${command} `, 'm'));
+    assert.match((await run(programs.cli, ['--help'])).stdout, new RegExp(`^  ${command.split(' ')[0]} `, 'm'));
     for (const option of ['--help', '-h']) {
-      const { code, stdout, stderr } = await run(programs.cli, [command, option]);
+      const { code, stdout, stderr } = await run(programs.cli, [...command.split(' '), option]);
       assert.deepEqual([code, stderr], [0, '']);
       assert.match(stdout, new RegExp(`^usage: millrace ${command} `));
     }
   });
 
   scenario(`${command}: the usage is told`, null, async () => {
-    const { stderr } = await run(programs.cli, [command, ...right, '--colour']);
+    const { stderr } = await run(programs.cli, line(command, '--colour'));
     assert.match(stderr, new RegExp(`^millrace ${command}: .*\nusage: millrace ${command} .*\nmillrace ${command} --help tells more\\.\n$`));
   });
 }
 
-for (const command of ['publish', 'status']) {
+for (const command of [...ofBackends, 'status']) {
   for (const value of ['', 'soon', '-1', '+1', '0', '1.5', '0x10', '1e3', ' 5', '5 ', '600001', '99999999999999999999']) {
     scenario(`${command}: --timeout '${value}'`, null, () => expectRefusal(
-      [command, ...commands[command], `--timeout=${value}`], USAGE,
+      line(command, `--timeout=${value}`), USAGE,
       new RegExp(`--timeout '${value.replace(/[.+]/, '\\$&')}': a number from 1 to 600000 is expected`)));
   }
+}
+
+for (const command of ofBackends) {
+  scenario(`${command}: --endpoint and --site that are none`, null, async () => {
+    for (const endpoint of ['', 'nowhere', 'http://127.0.0.1:7402', 'tcp://127.0.0.1', 'tcp://127.0.0.1:99999', 'ipc://']) {
+      await expectRefusal(line(command, '--endpoint', endpoint), USAGE, new RegExp(`: ${endpoint} is no endpoint: tcp:`));
+    }
+    for (const site of ['', 'a b', 'a/b', 'ä', 'x'.repeat(65)]) {
+      await expectRefusal(line(command, '--site', site), USAGE, new RegExp(`--site '${site}': 1 to 64 letters`));
+    }
+  });
 }
 
 // --- command lines (more of them are in cli.test.mjs) ---
@@ -119,6 +138,36 @@ const lines = [
   [['status', '--url', 'http://127.0.0.1:7480/#x'], /--url/],
   [['status', '--url', `http://127.0.0.1/${'x'.repeat(2000)}`], /--url: more than 2000 bytes/],
 
+  [['handlers', ''], /'' is neither list nor remove/],
+  [['handlers', 'List'], /'List' is neither list nor remove/],
+  [['handlers', 'list', ''], /'' is one argument too many/],
+  [['handlers', 'list', '--app', 'a b'], /--app 'a b': 1 to 64 letters/],
+  [['handlers', 'list', '--app', 'x'.repeat(65)], /--app 'x{65}': 1 to 64 letters/],
+  [['handlers', 'list', '--default'], /--default is not an option/],
+  [['handlers', 'remove', ''], /'': channel/],
+  [['handlers', 'remove', ':room'], /':room': channel/],
+  [['handlers', 'remove', 'chat:'], /'chat:': resource/],
+  [['handlers', 'remove', `chat:${'x'.repeat(137)}`], /140/],
+  [['handlers', 'remove', 'chat', 'news'], /'news' is one argument too many/],
+  [['handlers', 'remove', 'chat', '--default'], /'chat' or --default: not both/],
+  [['handlers', 'remove', '--default', '--app', ''], /--app '': 1 to 64 letters/],
+  [['handlers', 'remove', 'chat', '--app', 'a/b'], /--app 'a\/b': 1 to 64 letters/],
+  [['handlers', 'remove', 'crm/chat', '--app', 'shop'], /'crm\/chat' names another app than --app shop/],
+  [['handlers', 'remove', '/chat', '--app', 'shop'], /'\/chat' names another app than --app shop/],
+  [['handlers', 'remove', 'c r m/chat'], /'c r m\/chat': app/],
+
+  [['explain', '', '--type', 'VISITOR'], /'': channel/],
+  [['explain', 'chat:', '--type', 'VISITOR'], /'chat:': resource/],
+  [['explain', 'x'.repeat(141), '--type', 'VISITOR'], /140/],
+  [['explain', 'chat', 'news', '--type', 'VISITOR'], /'news' is one argument too many/],
+  [['explain', 'chat', '--subscriber', 'a'], /--type is missing: MEMBER, ADMIN or VISITOR/],
+  [['explain', 'chat', '--type', ''], /--type '': MEMBER, ADMIN or VISITOR is expected/],
+  [['explain', 'chat', '--subscriber', 'a', '--type', 'MEMBERS'], /--type 'MEMBERS'/],
+  [['explain', 'chat', '--type', 'ADMIN'], /--subscriber is missing: the id of the ADMIN, .*only a VISITOR/],
+  [['explain', 'chat', '--type', 'MEMBER', '--subscriber', ''], /--subscriber: 1 to 256 bytes of UTF-8/],
+  [['explain', 'chat', '--type', 'MEMBER', '--subscriber', 'x'.repeat(257)], /--subscriber: 1 to 256 bytes/],
+  [['explain', 'chat', '--type', 'VISITOR', '--subscriber', 'ä'.repeat(129)], /--subscriber: 1 to 256 bytes/],
+
   [['reference', 'codes'], /'codes' is no table; there are errors, closes/],
   [['reference', ''], /'' is no table/],
   [['reference', 'errors', 'closes'], /'closes' is one argument too many/],
@@ -130,6 +179,8 @@ for (const [args, rule] of lines) {
 
 for (const [name, env, args, rule] of [
   ['status', { MILLRACE_BROKER_ADMIN_PORT: '0' }, ['status'], /admin_port = 0.*--url/],
+  ...ofBackends.map((command) => [
+    command, { MILLRACE_BROKER_BACKENDS: '' }, line(command), /\[broker\] backends is nowhere: name a place with --endpoint/]),
   ['subscribe', { MILLRACE_GATEWAY_LISTEN_PORT: '0' }, ['subscribe', 'chat'], /port open: give --url/],
 ]) {
   scenario(`${name}: settings that do not say where`, null, () => expectRefusal(args, USAGE, rule, env));
@@ -149,8 +200,8 @@ for (const [file, rule] of Object.entries(files)) {
   scenario(`settings that cannot be read: ${file}`, null, async () => {
     const path = join(directory, file);
     await expectRefusal(['check-config', path], BAD_CONFIG, rule);
-    for (const command of ['publish', 'subscribe', 'status']) {
-      await expectRefusal([command, ...commands[command], '--config', path], BAD_CONFIG, rule);
+    for (const command of withSettings) {
+      await expectRefusal(line(command, '--config', path), BAD_CONFIG, rule);
     }
   });
 }
@@ -159,8 +210,8 @@ scenario('an empty file name', null, () => expectRefusal(['check-config', ''], B
 
 scenario('settings in the environment are checked as well', null, async () => {
   const env = { MILLRACE_BROKER_ADMIN_PORT: 'x' };
-  for (const command of ['publish', 'subscribe', 'status', 'check-config']) {
-    await expectRefusal([command, ...commands[command]], BAD_CONFIG, /MILLRACE_BROKER_ADMIN_PORT/, env);
+  for (const command of [...withSettings, 'check-config']) {
+    await expectRefusal(line(command), BAD_CONFIG, /MILLRACE_BROKER_ADMIN_PORT/, env);
   }
 });
 

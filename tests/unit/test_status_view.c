@@ -125,6 +125,18 @@ START_TEST(plain_text_cannot_steer_a_terminal)
 }
 END_TEST
 
+START_TEST(printable_text_keeps_its_letters)
+{
+    put_printable(&out,
+                  BYTES("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\x1b[2J\r\n\0\x7f\xc2\x9b\xc2\xa0z"));
+    expect("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80?[2J?????\xc2\xa0z");
+    put_printable(&out, BYTES("no UTF-8 \xc3\x1b\xc2"));
+    expect("no UTF-8 ???");
+    put_printable(&out, BYTES(""));
+    expect("");
+}
+END_TEST
+
 /* --- the table --- */
 
 static void put_cells(status_table_t *table, const char *const *cells, size_t count)
@@ -311,6 +323,7 @@ int main(void)
     tcase_add_test(tests, bytes);
     tcase_add_test(tests, durations);
     tcase_add_test(tests, plain_text_cannot_steer_a_terminal);
+    tcase_add_test(tests, printable_text_keeps_its_letters);
     tcase_add_test(tests, columns_are_as_wide_as_they_must);
     tcase_add_test(tests, an_empty_table_is_nothing);
     tcase_add_test(tests, a_screen_is_drawn_over_the_last_one);
