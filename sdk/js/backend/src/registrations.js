@@ -91,7 +91,7 @@ export class Registrations {
   // --- what the program wants ---
 
   set({ level, site, app = '' }, handler, timeoutMs) {
-    if (this.#ended) return Promise.reject(new ClosedError('the connection is closed', 'not sent'));
+    if (this.#ended) throw new ClosedError('the connection is closed', 'not sent');
     const address = addressOf(app, level.channel, level.resource);
     let at = this.#all.get(address);
     if (!at) this.#all.set(address, (at = new Registration(address, level, app)));
