@@ -254,7 +254,8 @@ scenario('the handlers of an app are apart from those of the site', async () => 
   await worker.handle(['', 'chat'], { app: 'crm' });
   await worker.handle(['']);
   const table = (await shop('handlers', 'list', '--site', 'shop')).stdout.split('\n').map((line) => line.split(/ +/).slice(0, 4));
-  assert.deepEqual(table.slice(1, -1), [['shop', '-', 'default', 'default'], ['shop', 'crm', 'default', 'default'], ['shop', 'crm', 'channel', 'chat']]);
+  assert.deepEqual(table.slice(1, -1), [
+    ['shop', '-', 'default', 'default'], ['shop', 'crm', 'default', 'default'], ['shop', 'crm', 'channel', 'chat']]);
   assert.equal((await json(shop, 'handlers', 'list', '--app', 'crm')).total, 2);
   assert.equal((await json(shop, 'handlers', 'list', '--app', '')).total, 1);
 
