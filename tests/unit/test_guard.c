@@ -704,6 +704,25 @@ START_TEST(a_channel_without_it_does_not_end_the_subscription)
 }
 END_TEST
 
+START_TEST(a_command_whose_answer_comes_after_the_permission_is_asked_again)
+{
+    given();
+    verdict(STATUS_OK, false, 100);
+    subscribed();
+    send(commands[_i][0]);
+    world_move_question(&world);
+    world_advance(&world, 100);
+    verdict(STATUS_FORBIDDEN, false, 0);
+    world_move_answer(&world);
+    expect_nothing();
+    world_settle(&world);
+    expect("{\"id\":7,\"error\":{\"code\":103");
+    expect("\"unsubscribe\":{\"code\":2403");
+    expect_nothing();
+    done();
+}
+END_TEST
+
 START_TEST(a_command_while_nobody_can_say_is_refused_for_now)
 {
     given();
@@ -757,6 +776,8 @@ int main(void)
     tcase_add_loop_test(all, a_permission_for_a_command_alone_covers_no_message, 0, 3);
     tcase_add_loop_test(all, a_refused_command_ends_a_subscription_that_may_not_read, 0, 3);
     tcase_add_loop_test(all, a_channel_without_it_does_not_end_the_subscription, 0, 3);
+    tcase_add_loop_test(all, a_command_whose_answer_comes_after_the_permission_is_asked_again, 0,
+                        3);
     tcase_add_loop_test(all, a_command_while_nobody_can_say_is_refused_for_now, 0, 3);
     suite_add_tcase(suite, all);
     return unit_run(suite);
