@@ -3,6 +3,7 @@
 //
 // A command block has a comment in front that says what must come of it:
 //   <!-- test: prints "TEXT" -->                    it ends with status 0 and has printed TEXT
+//   <!-- test: ends with N, prints "TEXT" -->       it ends with status N
 //   <!-- test: stays, prints "TEXT" -->             it goes on running; TEXT comes before the next block
 //   <!-- test: stays, prints "TEXT", then "MORE" --> MORE comes before the end of the page
 //   <!-- test: is the one that runs this page -->   only ./dev test
@@ -31,7 +32,7 @@ function packages(endpoint) {
 }
 
 async function freeSettings() {
-  const defaults = [7400, 7401, 7402, 7480, 8000, 8001];
+  const defaults = [7400, 7401, 7402, 7403, 7404, 7480, 8000, 8001];
   const ports = new Map();
   for (const port of defaults) ports.set(`${port}`, await freePort());
   const tcp = (port) => `tcp://127.0.0.1:${ports.get(port)}`;
@@ -76,7 +77,7 @@ async function pageScript(html) {
 }
 
 async function runBlock(block, { env, adapt, folder = root }, last) {
-  const [, stays, expected, later] = block.test.match(/^(stays, )?prints "(.*?)"(?:, then "(.*)")?$/) ?? [];
+  const [, stays, status = '0', expected, later] = block.test.match(/^(?:(stays, )|ends with (\d+), )?prints "(.*?)"(?:, then "(.*)")?$/) ?? [];
   assert.ok(expected, `not understood: ${block.test}`);
   const [program, ...options] = languages[block.language];
   const cwd = program === 'node' && folder === root ? here : folder;
@@ -89,7 +90,7 @@ async function runBlock(block, { env, adapt, folder = root }, last) {
     return;
   }
   const end = await within(patience, block.text, child.exited);
-  assert.equal(end.code, 0, `${block.text}${child.tail()}`);
+  assert.equal(end.code, Number(status), `${block.text}${child.tail()}`);
   await prints(child, expected, 1);
 }
 
@@ -106,7 +107,7 @@ async function runPage(file, settings) {
 }
 
 // These start a node of their own; those that make files are played in a folder of their own.
-const makeFiles = ['docs/tokens.md'];
+const makeFiles = ['docs/tokens.md', 'docs/permissions.md'];
 // These find one.
 const withRunningNode = ['docs/client-guide.md', 'sdk/js/client/README.md', 'sdk/js/backend/README.md', 'sdk/python/README.md'];
 const withOwnNode = ['README.md', 'docs/quick-start.md', 'docs/operations.md', 'docs/backend-guide.md', ...makeFiles];
