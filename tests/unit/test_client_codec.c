@@ -475,6 +475,11 @@ START_TEST(errors)
     expect_written("{\"id\":9,\"error\":{\"code\":103,\"message\":\"permission denied\"}}");
     client_write_error(&out, 9, CLIENT_ERROR_BAD_INPUT, "channel: \"x\"\n");
     expect_written("{\"id\":9,\"error\":{\"code\":400,\"message\":\"channel: \\\"x\\\"\\n\"}}");
+    client_write_error(&out, 9, CLIENT_ERROR_UNAVAILABLE, NULL);
+    expect_written("{\"id\":9,\"error\":{\"code\":503,\"message\":\"permission handler "
+                   "unavailable\"}}");
+    client_write_temporary_error(&out, 9, CLIENT_ERROR_UNAVAILABLE, "later");
+    expect_written("{\"id\":9,\"error\":{\"code\":503,\"message\":\"later\",\"temporary\":true}}");
 }
 END_TEST
 
