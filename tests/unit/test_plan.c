@@ -45,7 +45,8 @@ START_TEST(without_settings_there_is_one_endpoint_with_all_rights)
 {
     load("");
     ck_assert_uint_eq(plan.backend_count, 1);
-    expect_backends(0, "tcp://127.0.0.1:7402", "default", "", "publish history preview handle revoke");
+    expect_backends(0, "tcp://127.0.0.1:7402", "default", "",
+                    "publish history preview handle revoke");
     ck_assert_str_eq(plan.backends[0].setting, "broker.backends");
     ck_assert_uint_eq(plan.channel_count, 0);
 }
