@@ -112,9 +112,10 @@ export class Worker {
   }
 
   received(frame) {
-    if (frame?.op === 'check') this.#checked(frame);
+    if (frame?.op === 'check') return this.#checked(frame);
     // The broker writes the id of a reply first: without one this was none.
-    else if (frame?.unreadable && frame.id === null) this.#report(new MillraceError(`the broker's message cannot be read: ${frame.unreadable}`, { code: 'unreadable' }), { during: 'protocol' });
+    if (!frame?.unreadable || frame.id !== null) return;
+    this.#report(new MillraceError(`the broker's message cannot be read: ${frame.unreadable}`, { code: 'unreadable' }), { during: 'protocol' });
   }
 
   // --- checks ---

@@ -31,7 +31,10 @@ export class SubscriptionError extends Error {
   readonly errorCode: ErrorCode;
   /** Whether the client goes on trying by itself. */
   readonly recoverable: boolean;
-  /** HTTP-like (400, 403, 404, 503 …); only with SUBSCRIPTION_FAILED. */
+  /**
+   * HTTP-like (400, 403, 404, 503 …); only with SUBSCRIPTION_FAILED. 403: the site says no, at once or later: also when
+   * it takes back what it had granted. 503: nobody could decide; `recoverable` says whether the client asks again.
+   */
   readonly status?: number;
   /** The address that the subscription is for. */
   readonly channel: Channel;

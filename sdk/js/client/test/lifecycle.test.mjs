@@ -223,20 +223,64 @@ test('a subscription that the server ends has failed', async (context) => {
   assert.match(seen.errors[0].message, /was ended: revoked \(2000\)/);
 });
 
-for (const [code, reason, status] of [
-  [2403, 'read permission refused', 403], [2410, 'read permission revoked', 403], [2453, 'permission handler unavailable', 503],
-]) {
-  test(`unsubscribed with ${code}: status ${status}, and no other attempt`, async (context) => {
-    const gateway = new FakeGateway();
-    const client = clientOf(context, gateway);
+test('each end by the server has its status, and is not tried again', async (context) => {
+  const gateway = new FakeGateway();
+  const client = clientOf(context, gateway);
+  client.connect();
+  const ends = {
+    2000: [403, 'server unsubscribe'], 2403: [403, 'read permission refused'], 2410: [403, 'read permission revoked'],
+    2453: [503, 'permission handler unavailable'], 2499: [403, 'other'],
+  };
+  for (const [code, [status, reason]] of Object.entries(ends)) {
     const { seen } = recorded(client, chat);
-    await settled();
-    gateway.unsubscribe('chat', code, reason);
+    await eventually(() => seen.includes('subscribed false'));
+    const joins = gateway.joins.length;
+    gateway.unsubscribe('chat', Number(code), reason);
+    gateway.publish('chat', 'too late');
     await eventually(() => seen.length === 2);
+    await settled();
     assert.deepEqual([...seen], ['subscribed false', 'SUBSCRIPTION_FAILED false']);
-    assert.equal(seen.errors[0].status, status);
-  });
-}
+    assert.equal(seen.errors[0].status, status, code);
+    assert.deepEqual(seen.errors[0].channel, chat);
+    assert.ok(seen.errors[0].message.endsWith(`was ended: ${reason} (${code})`), seen.errors[0].message);
+    assert.equal(gateway.joins.length, joins);
+  }
+});
+
+test('a permission that nobody can decide now is told each time, and asked for until somebody can', async (context) => {
+  const gateway = new FakeGateway();
+  const client = clientOf(context, gateway);
+  const { seen } = recorded(client, chat);
+  await settled();
+  gateway.publish('chat', 1, { offset: 1 });
+  await settled();
+  // An outage of the handler outlasts a loss of the connection; what was missed comes after it.
+  let refusals = 0;
+  gateway.answers.subscribe = ({ recover }) => {
+    if (++refusals <= 2) return { error: { code: 503, message: 'permission handler unavailable', temporary: true } };
+    return { subscribe: { ...position, offset: 1, was_recovering: recover, recovered: recover, publications: [{ data: 2, offset: 2 }] } };
+  };
+  gateway.lose();
+  await eventually(() => seen.at(-1) === 'subscribed true');
+  assert.deepEqual([...seen], [
+    'subscribed false', 'message 1', 'DISCONNECTED true', 'SUBSCRIPTION_FAILED true', 'SUBSCRIPTION_FAILED true', 'restored 2', 'subscribed true',
+  ]);
+  assert.deepEqual(seen.errors.map(({ status }) => status), [undefined, 503, 503]);
+  assert.match(seen.errors[1].message, /chat has to wait: permission handler unavailable \(503\)/);
+});
+
+test('a permission that nobody could decide is refused for good when the gateway says so', async (context) => {
+  const gateway = new FakeGateway();
+  const client = clientOf(context, gateway);
+  client.connect();
+  gateway.answers.subscribe = () => ({ error: { code: 503, message: 'permission handler unavailable' } });
+  const { seen } = recorded(client, chat);
+  await eventually(() => seen.length === 1);
+  gateway.lose();
+  await eventually(() => gateway.connects.length === 2);
+  await settled();
+  assert.deepEqual([[...seen], seen.errors[0].status, gateway.joins], [['SUBSCRIPTION_FAILED false'], 503, ['+chat']]);
+});
 
 test('a handler may subscribe, and unsubscribe any other, at any time', async (context) => {
   const gateway = new FakeGateway();
