@@ -19,6 +19,7 @@
 #include "bench/arguments.h"
 #include "bench/herd.h"
 #include "bench/pace.h"
+#include "bench/tokens.h"
 
 #define EVENTS           512
 #define OTHER_FDS        16
@@ -75,6 +76,7 @@ static const char *const event_names[HERD_EVENTS] = {
     [HERD_RECOVERED] = "recovered",
     [HERD_UNRECOVERED] = "unrecovered",
     [HERD_TOLD] = "told",
+    [HERD_REVOKED] = "revoked",
     [HERD_REFUSED_FOR_NOW] = "refused_for_now",
     [HERD_UNANSWERED] = "unanswered",
     [HERD_SILENT] = "silent",
@@ -110,6 +112,13 @@ static void print_away(const struct herd *self)
            ULL(longest > away->max ? longest : away->max));
 }
 
+static void print_replies(const struct histogram *replies)
+{
+    printf("\"replies\":{\"p50_ms\":%llu,\"p99_ms\":%llu,\"max_ms\":%llu},",
+           ULL(histogram_quantile(replies, 500)), ULL(histogram_quantile(replies, 990)),
+           ULL(replies->max));
+}
+
 static void print_faults(const struct herd_faults *faults)
 {
     const struct witness_faults *seen = &faults->seen;
@@ -130,6 +139,7 @@ static void report(const struct herd *self)
            ULL(self->now_ms - self->counts.begun_ms), ULL(self->counts.publications));
     print_events(&self->counts);
     print_away(self);
+    print_replies(&self->counts.replies);
     print_faults(&self->faults);
     printf("}\n");
 }
@@ -316,37 +326,6 @@ static void name_channels(struct herd *self, const char *prefix)
     }
 }
 
-struct tokens {
-    char **lines;
-    size_t count;
-};
-
-static struct tokens read_tokens(const char *path)
-{
-    struct tokens tokens = {0};
-    char *line = NULL;
-    size_t room = 0;
-    if (!*path)
-        return tokens;
-    FILE *file = fopen(path, "r");
-    if (!file)
-        die(path);
-    for (ssize_t size; (size = getline(&line, &room, file)) > 0;) {
-        line[strcspn(line, "\n")] = '\0';
-        require_plain("--tokens: a character that is none of a token", line);
-        tokens.lines = realloc(tokens.lines, (tokens.count + 1) * sizeof *tokens.lines);
-        char *copy = strdup(line);
-        if (!tokens.lines || !copy || size > HERD_OUTPUT_BYTES / 2)
-            die("--tokens");
-        tokens.lines[tokens.count++] = copy;
-    }
-    free(line);
-    fclose(file);
-    if (tokens.count == 0)
-        refuse("--tokens: no token in it", path);
-    return tokens;
-}
-
 /* Client i takes the channels from i * subscriptions on: each has as many clients as any other. */
 static void make_clients(struct herd *self, const struct tokens *tokens)
 {
@@ -355,7 +334,7 @@ static void make_clients(struct herd *self, const struct tokens *tokens)
         struct herd_client *client = &self->clients[i];
         client->fd = -1;
         client->number = (uint32_t)i;
-        client->token = tokens->count ? tokens->lines[i % tokens->count] : NULL;
+        client->token = tokens_of(tokens, i);
         client->subscriptions = allocate(self->subscriptions + 1, sizeof *client->subscriptions);
         for (uint64_t j = 0; j < self->subscriptions; j++)
             client->subscriptions[j].channel =
@@ -365,7 +344,7 @@ static void make_clients(struct herd *self, const struct tokens *tokens)
 
 static void prepare(struct herd *self, const char *prefix, const char *tokens_path)
 {
-    struct tokens tokens = read_tokens(tokens_path);
+    struct tokens tokens = tokens_read(tokens_path);
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || self->connections + OTHER_FDS > files.rlim_cur)
         refuse("--connections: more than this process may have descriptors", "ulimit -n");

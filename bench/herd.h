@@ -23,6 +23,7 @@ enum herd_event {
     HERD_RECOVERED,       /* subscribe reply, all that was missed came with it */
     HERD_UNRECOVERED,     /* subscribe reply that says that something is lost */
     HERD_TOLD,            /* unsubscribe push from 2500 on: come back with your position */
+    HERD_REVOKED,         /* unsubscribe push below 2500: the right to read was taken back */
     HERD_REFUSED_FOR_NOW, /* temporary error */
     HERD_UNANSWERED,      /* a command had no reply for 5 s: the client drops its connection */
     HERD_SILENT,          /* no ping came for too long: the same */
@@ -35,7 +36,8 @@ struct herd_counts {
     uint64_t events[HERD_EVENTS];
     uint64_t last_ms[HERD_EVENTS]; /* when it happened last */
     uint64_t publications;
-    struct histogram away; /* ms, of clients that came back */
+    struct histogram away;    /* ms, of clients that came back */
+    struct histogram replies; /* ms, of subscriptions without a position */
 };
 
 /* Since the beginning. All 0 in a system that works. */
@@ -43,7 +45,7 @@ struct herd_faults {
     struct witness_faults seen;
     uint64_t malformed; /* frames and lines that no client could read */
     uint64_t strays;    /* publications and replies that nothing was subscribed for */
-    uint64_t refused;   /* final errors of a subscription */
+    uint64_t refused;   /* final errors in reply to a subscription */
     uint64_t ended;     /* final errors and closes of a connection */
 };
 
@@ -119,7 +121,7 @@ struct herd {
 };
 
 #define HERD_INPUT_BYTES  (2u << 20) /* more than any queue of a gateway for one client */
-#define HERD_OUTPUT_BYTES 65536
+#define HERD_OUTPUT_BYTES 65536      /* of which a token takes TOKENS_LINE_MAX at most */
 
 void herd_note(struct herd *self, enum herd_event event);
 

@@ -147,6 +147,8 @@ static void take_subscribed(struct herd *self, struct herd_client *client, struc
     bool recovered = witness_subscribed(&subscription->witness, line, asked,
                                         subscription->channel->text, &self->faults.seen);
     herd_note(self, recovered ? HERD_RECOVERED : asked ? HERD_UNRECOVERED : HERD_FIRST);
+    if (!asked)
+        histogram_add(&self->counts.replies, self->now_ms - subscription->at_ms);
     set_live(self, client, subscription);
 }
 
@@ -197,8 +199,7 @@ static void take_unsubscribed(struct herd *self, struct herd_client *client,
     if (!subscription)
         return; /* of one that is on its way already */
     if (line->code < RESUBSCRIBE) {
-        complain(self, "unsubscribed", line);
-        self->faults.refused++;
+        herd_note(self, HERD_REVOKED);
         set_dead(self, client, subscription, HERD_SUBSCRIPTION_ENDED);
         return;
     }

@@ -121,11 +121,11 @@ static uint8_t *put_request(uint8_t *to, unsigned keys, const char *op, uint64_t
     return put_uint(to, id);
 }
 
-static uint8_t *put_channel_and_payload(uint8_t *to, uint64_t ts)
+static uint8_t *put_channel_and_payload(uint8_t *to, const char *channel, uint64_t ts)
 {
     size_t pad = pad_bytes(ts);
     to = put_word(to, "channel");
-    to = put_word(to, MESSAGE_CHANNEL);
+    to = put_word(to, channel);
     to = put_word(to, "payload");
     *to++ = 0x82;
     to = put_word(to, "ts");
@@ -136,9 +136,10 @@ static uint8_t *put_channel_and_payload(uint8_t *to, uint64_t ts)
     return put_fill(to, pad);
 }
 
-size_t message_write_publish(uint8_t to[MESSAGE_PUBLISH_MAX], uint64_t id, uint64_t ts)
+size_t message_write_publish(uint8_t to[MESSAGE_PUBLISH_MAX], uint64_t id, const char *channel,
+                             uint64_t ts)
 {
-    return (size_t)(put_channel_and_payload(put_request(to, 4, "publish", id), ts) - to);
+    return (size_t)(put_channel_and_payload(put_request(to, 4, "publish", id), channel, ts) - to);
 }
 
 size_t message_write_many_head(uint8_t to[MESSAGE_MANY_HEAD_MAX], uint64_t id, uint16_t count)
@@ -151,7 +152,7 @@ size_t message_write_many_head(uint8_t to[MESSAGE_MANY_HEAD_MAX], uint64_t id, u
 size_t message_write_item(uint8_t to[MESSAGE_PUBLISH_MAX], uint64_t ts)
 {
     to[0] = 0x82;
-    return (size_t)(put_channel_and_payload(to + 1, ts) - to);
+    return (size_t)(put_channel_and_payload(to + 1, MESSAGE_CHANNEL, ts) - to);
 }
 
 size_t message_write_ping(uint8_t to[MESSAGE_MANY_HEAD_MAX], uint64_t id)

@@ -11,6 +11,7 @@
  * measures.
  */
 #define MESSAGE_CHANNEL       "bench"
+#define MESSAGE_CHANNEL_MAX   31
 #define MESSAGE_PAYLOAD_BYTES 128
 #define MESSAGE_FRAME_MAX     256 /* WebSocket frame with one push */
 #define MESSAGE_PUBLISH_MAX   256 /* msgpack request with one payload, or one item of many */
@@ -22,9 +23,11 @@ size_t message_write_push(uint8_t to[MESSAGE_FRAME_MAX], uint64_t ts, uint64_t o
 /* The text of a push as above. False when it is anything else. */
 bool message_read_push(const uint8_t *text, size_t size, uint64_t *ts, uint64_t *offset);
 
-/* Backend requests: {op: "publish", id, channel, payload}, or {op: "publish_many", id, items}
+/* Backend requests: {op: "publish", id, channel, payload}, where the channel has at most
+ * MESSAGE_CHANNEL_MAX bytes, or {op: "publish_many", id, items}
  * followed by `count` items {channel, payload}. All return the bytes written. */
-size_t message_write_publish(uint8_t to[MESSAGE_PUBLISH_MAX], uint64_t id, uint64_t ts);
+size_t message_write_publish(uint8_t to[MESSAGE_PUBLISH_MAX], uint64_t id, const char *channel,
+                             uint64_t ts);
 size_t message_write_many_head(uint8_t to[MESSAGE_MANY_HEAD_MAX], uint64_t id, uint16_t count);
 size_t message_write_item(uint8_t to[MESSAGE_PUBLISH_MAX], uint64_t ts);
 size_t message_write_ping(uint8_t to[MESSAGE_MANY_HEAD_MAX], uint64_t id);

@@ -22,6 +22,8 @@
 struct publisher {
     const char *endpoint;
     uint64_t rate, window, count, many;
+    const char *prefix;
+    uint64_t channels; /* 0: MESSAGE_CHANNEL alone */
     void *context, *socket;
     struct pace pace;
     uint64_t request; /* id of the last one */
@@ -55,7 +57,12 @@ static uint64_t stamp(struct publisher *self, uint64_t n, uint64_t now)
 static void send_one(struct publisher *self, uint64_t now)
 {
     uint8_t bytes[MESSAGE_PUBLISH_MAX];
-    size_t size = message_write_publish(bytes, ++self->request, stamp(self, self->sent, now));
+    char channel[MESSAGE_CHANNEL_MAX + 1] = MESSAGE_CHANNEL;
+    if (self->channels > 0)
+        snprintf(channel, sizeof channel, "%s%llu", self->prefix,
+                 (unsigned long long)(self->sent % self->channels));
+    size_t size =
+        message_write_publish(bytes, ++self->request, channel, stamp(self, self->sent, now));
     send_bytes(self, bytes, size);
     self->sent++;
 }
@@ -172,13 +179,15 @@ static void connect_to_broker(struct publisher *self)
 int main(int argc, char **argv)
 {
     static struct publisher self = {
-        .endpoint = "tcp://127.0.0.1:7402", .window = 1024, .count = 1000};
+        .endpoint = "tcp://127.0.0.1:7402", .window = 1024, .count = 1000, .prefix = "c"};
     const struct argument table[] = {
         {"endpoint", NULL, &self.endpoint, "the broker's socket for backends"},
         {"rate", &self.rate, NULL, "messages per second; 0: as many as the broker takes"},
         {"window", &self.window, NULL, "messages unanswered at most"},
         {"count", &self.count, NULL, "messages in all"},
         {"many", &self.many, NULL, "messages in one publish_many; 0: publish each by itself"},
+        {"channels", &self.channels, NULL, "without --many: so many channels in turn; 0: one"},
+        {"prefix", NULL, &self.prefix, "channel n is this and the number n, from 0"},
     };
     arguments_read(argc, argv, "one pipelining backend", table, sizeof table / sizeof *table);
     if (self.many > MANY_MAX || self.window < 1) {

@@ -24,11 +24,13 @@
 #include "bench/message.h"
 #include "bench/offsets.h"
 #include "bench/pace.h"
+#include "bench/tokens.h"
 #include "bench/ws_client.h"
 
 #define EVENTS          512
 #define READ_BYTES      131072
-#define IN_FLIGHT       128  /* handshakes at once: fewer than any listen backlog */
+#define IN_FLIGHT       128 /* handshakes at once: fewer than any listen backlog */
+#define TEXT_MAX        (TOKENS_LINE_MAX + 256)
 #define PER_SOURCE      5000 /* connections from each of 127.0.0.2, 127.0.0.3 ... */
 #define CONNECT_SECONDS 60
 
@@ -44,6 +46,7 @@ struct connection {
 
 struct load {
     uint64_t port, connections, messages, nap_us, idle_ms, seconds;
+    struct tokens tokens;
     int epoll;
     struct connection *all;
     uint8_t *input; /* rest of the last read + READ_BYTES */
@@ -75,10 +78,9 @@ static void close_connection(struct load *load, struct connection *connection)
     load->closed++;
 }
 
-/* Short texts only. */
 static void send_text(struct connection *connection, const char *text)
 {
-    uint8_t frame[256];
+    static uint8_t frame[WS_CLIENT_HEAD_MAX + TEXT_MAX];
     size_t size = strlen(text), head = ws_client_head(frame, WS_CLIENT_TEXT, size);
     memcpy(frame + head, text, size);
     size += head;
@@ -155,9 +157,13 @@ static size_t take_upgrade(struct load *load, struct connection *connection, con
         return 0;
     }
     connection->state = SUBSCRIBING;
-    send_text(connection, "{\"connect\":{},\"id\":1}\n"
-                          "{\"subscribe\":{\"channel\":\"" MESSAGE_CHANNEL
-                          "\",\"recoverable\":true},\"id\":2}");
+    static char text[TEXT_MAX];
+    const char *token = tokens_of(&load->tokens, (size_t)(connection - load->all));
+    snprintf(text, sizeof text,
+             "{\"connect\":{%s%s%s},\"id\":1}\n"
+             "{\"subscribe\":{\"channel\":\"" MESSAGE_CHANNEL "\",\"recoverable\":true},\"id\":2}",
+             token ? "\"token\":\"" : "", token ? token : "", token ? "\"" : "");
+    send_text(connection, text);
     return (size_t)(end + 4 - bytes);
 }
 
@@ -343,6 +349,7 @@ static void prepare(struct load *load)
 
 int main(int argc, char **argv)
 {
+    const char *tokens = "";
     static struct load load = {.port = 8000, .connections = 1, .idle_ms = 3000, .seconds = 60};
     const struct argument table[] = {
         {"port", &load.port, NULL, "port on 127.0.0.1"},
@@ -351,9 +358,11 @@ int main(int argc, char **argv)
         {"nap-us", &load.nap_us, NULL, "stay away from the sockets after each round"},
         {"idle-ms", &load.idle_ms, NULL, "end when nothing came for so long"},
         {"seconds", &load.seconds, NULL, "end in any case"},
+        {"tokens", NULL, &tokens, "file with a token a line: client n takes line n, around"},
     };
     arguments_read(argc, argv, "clients of one channel that check what they get", table,
                    sizeof table / sizeof *table);
+    load.tokens = tokens_read(tokens);
     prepare(&load);
     connect_all(&load);
     double cpu = cpu_seconds();

@@ -10,14 +10,17 @@ bool breaker_admits(struct breaker *self, int64_t now_ms)
     return true;
 }
 
-void breaker_succeeded(struct breaker *self)
+void breaker_succeeded(struct breaker *self, int64_t now_ms)
 {
+    self->success_ms = now_ms;
     self->failures = 0;
     self->is_open = false;
 }
 
-void breaker_failed(struct breaker *self, int64_t now_ms)
+void breaker_failed(struct breaker *self, int64_t tried_ms, int64_t now_ms)
 {
+    if (tried_ms < self->success_ms)
+        return;
     if (self->is_open) {
         if (self->interval_ms < BREAKER_PROBE_MAX_MS / 2)
             self->interval_ms *= 2;

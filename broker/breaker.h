@@ -17,11 +17,14 @@ struct breaker {
     bool is_open;
     int64_t interval_ms; /* open: between the last probe and the next */
     int64_t probed_ms;   /* when the last probe was let through, or it opened */
+    int64_t success_ms;  /* the last one */
 };
 
 /* May somebody be asked now? When it is open: yes makes that the probe. */
 bool breaker_admits(struct breaker *self, int64_t now_ms);
-void breaker_succeeded(struct breaker *self);
-void breaker_failed(struct breaker *self, int64_t now_ms);
+void breaker_succeeded(struct breaker *self, int64_t now_ms);
+/* Of something that was tried at tried_ms: what is older than the last success says nothing about
+ * those who are asked now. */
+void breaker_failed(struct breaker *self, int64_t tried_ms, int64_t now_ms);
 /* There is somebody new to be asked: the next probe need not wait longer than the first one. */
 void breaker_hurry(struct breaker *self);

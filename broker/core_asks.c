@@ -325,6 +325,7 @@ bool core_asks_ask(core_t *core, handler_t *handler, const struct reader *reader
     if (why) {
         handler->failures++;
         *decision = no_answer(why);
+        decision->is_unasked = true;
         return true;
     }
     inquiry->check = check;
@@ -505,11 +506,12 @@ static void ask_second(core_t *core, struct batch *first, int64_t now_ms)
     send_batch(core, batch, now_ms);
 }
 
-static void count_failure(core_t *core, handler_t *handler, int64_t now_ms)
+static void count_failure(core_t *core, const struct batch *batch, int64_t now_ms)
 {
-    bool was_open = handler->breaker.is_open;
-    breaker_failed(&handler->breaker, now_ms);
-    if (!was_open && handler->breaker.is_open)
+    struct breaker *breaker = &batch->handler->breaker;
+    bool was_open = breaker->is_open;
+    breaker_failed(breaker, batch->sent_ms, now_ms);
+    if (!was_open && breaker->is_open)
         core->metrics->breakers_opened_total++;
 }
 
@@ -520,7 +522,7 @@ static void batch_due(core_t *core, struct batch *batch, int64_t now_ms)
         return;
     }
     core->metrics->batches_late_total++;
-    count_failure(core, batch->handler, now_ms);
+    count_failure(core, batch, now_ms);
     end_batch(core->asks, batch);
 }
 
@@ -621,11 +623,11 @@ void core_asks_answer(core_t *core, party_t *from, const struct backend_request 
     }
     if (status || wire_count(request->items) != batch->count) {
         core->metrics->answers_malformed_total++;
-        count_failure(core, batch->handler, now_ms);
+        count_failure(core, batch, now_ms);
         give_up(core, batch, false, now_ms);
         return;
     }
-    breaker_succeeded(&batch->handler->breaker);
+    breaker_succeeded(&batch->handler->breaker, now_ms);
     for (size_t i = 0; i < batch->count; i++)
         if (is_current(&batch->items[i]))
             take_answer(core, batch->items[i].check, request, i, now_ms);

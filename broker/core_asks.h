@@ -36,6 +36,7 @@ struct decision {
     enum status status; /* OK, FORBIDDEN, BAD_INPUT, UNAVAILABLE */
     bool has_ttl;       /* of a yes or a no: it holds for ttl_ms more, else for this attempt */
     uint32_t ttl_ms;
+    bool is_unasked;     /* nobody could be asked */
     bool is_kept;        /* from an earlier answer */
     struct span message; /* of BAD_INPUT and UNAVAILABLE; valid for the call */
 };

@@ -306,6 +306,7 @@ struct explaining {
     struct inquiry inquiry;
     struct reply_to to;
     struct ruler ruler;
+    bool is_strict; /* as a subscription to this channel would ask */
     int64_t began_ms;
 };
 
@@ -326,22 +327,28 @@ static const char *level_text(const struct ruler *ruler)
     return ruler->by == BY_PREVIEW ? "preview" : "none";
 }
 
+static const char *source_text(const struct ruler *ruler, const struct decision *decision)
+{
+    if (ruler->by != BY_HANDLER)
+        return "static";
+    if (decision->is_unasked)
+        return "none";
+    return decision->is_kept ? "cached" : "live";
+}
+
 static void write_explanation(core_t *core, const struct explaining *explaining,
                               const struct decision *decision)
 {
     const struct ruler *ruler = &explaining->ruler;
-    bool is_handler = ruler->by == BY_HANDLER;
     struct backend_explanation explanation = {
         .status = decision->status,
         .message = decision->message,
         .rule = ruler->rule ? span_text(rule_label(ruler->rule)) : (struct span){0},
         .level = level_text(ruler),
         .by = ruling_text(ruler->by),
-        .source = !is_handler         ? "static"
-                  : decision->is_kept ? "cached"
-                                      : "live",
+        .source = source_text(ruler, decision),
         .has_ttl = decision->has_ttl,
-        .ttl_ms = decision->ttl_ms,
+        .ttl_ms = explaining->is_strict ? 0 : decision->ttl_ms,
         .took_ms = (uint64_t)(core->now_ms - explaining->began_ms)};
     struct wire_value const *id;
     struct buffer *to = core_begin_reply(core, &explaining->to, &id);
@@ -358,6 +365,20 @@ static void explained(core_t *core, struct inquiry *inquiry, const struct decisi
     free(explaining);
 }
 
+static enum status read_who(core_t *core, const struct backend_subscriber *from,
+                            struct reader *reader)
+{
+    const char *rule = NULL;
+    if (!subscriber_type_parse(from->type, &reader->type))
+        rule = "type must be VISITOR, MEMBER or ADMIN";
+    else if (reader->type != SUBSCRIBER_VISITOR && from->id.size == 0)
+        rule = "only visitors may have an empty id";
+    if (!rule)
+        return STATUS_OK;
+    buffer_printf(&core->why, "subscriber: %s", rule);
+    return STATUS_BAD_INPUT;
+}
+
 /* True: it is answered later, and *explaining belongs to the question. */
 static bool ask_explanation(core_t *core, struct explaining *explaining,
                             const struct address *address, const struct reader *who,
@@ -366,6 +387,9 @@ static bool ask_explanation(core_t *core, struct explaining *explaining,
     uint8_t key[ADDRESS_KEY_MAX];
     struct reader reader = *who;
     reader.address = span_of(key, address_encode(address, key));
+    const stream_header_t *header =
+        streams_use(core->streams, reader.address, address, core->now_ms);
+    explaining->is_strict = reader.is_strict = header && header->rule->check_each;
     return !core_asks_ask(core, explaining->ruler.handler, &reader, EXPLAIN_MS,
                           &explaining->inquiry, decision, core->now_ms);
 }
@@ -377,10 +401,8 @@ void core_explain(core_t *core, party_t *from, const struct backend_request *req
     struct reader reader = {.id = request->subscriber.id};
     enum status status = sites_resolve(core->settings.sites, from->endpoint, SITE_HANDLE,
                                        &request->target, &address, &core->why);
-    if (!status && !subscriber_type_parse(request->subscriber.type, &reader.type)) {
-        buffer_put_text(&core->why, "subscriber: type must be VISITOR, MEMBER or ADMIN");
-        status = STATUS_BAD_INPUT;
-    }
+    if (!status)
+        status = read_who(core, &request->subscriber, &reader);
     struct explaining *explaining = status ? NULL : calloc(1, sizeof *explaining);
     if (!status && (!explaining || !core_keep_reply(core, &explaining->to, from, request->id))) {
         buffer_put_text(&core->why, "out of memory");

@@ -216,6 +216,17 @@ void subscription_ask(hub_t *self, subscription_t *subscription,
         hub_ask(self, &asked);
 }
 
+static void ask_history(hub_t *self, subscription_t *subscription);
+
+/* A history or presence. Its deadline answers it if there is no memory for that. */
+static void ask_command(hub_t *self, subscription_t *subscription)
+{
+    if (subscription->command.method == CLIENT_HISTORY)
+        ask_history(self, subscription);
+    else
+        presence_ask(self, subscription);
+}
+
 /* A refusal may mean that the subscriber may not read, or that the channel does not have what was
  * asked for: the first would end the subscription, so that is asked for alone. */
 static void find_out(hub_t *self, subscription_t *subscription)
@@ -226,8 +237,12 @@ static void find_out(hub_t *self, subscription_t *subscription)
 
 bool subscription_may_have(hub_t *self, subscription_t *subscription, const struct bus_reply *reply)
 {
-    if (!subscription->is_asker)
+    if (!subscription->is_asker && self->now_ms < subscription->until_ms)
         return true;
+    if (!subscription->is_asker) { /* its permission has ended since it was asked */
+        ask_command(self, subscription);
+        return false;
+    }
     switch (status_from_code(reply->status)) {
     case STATUS_OK:
         if (subscription->state == SUBSCRIPTION_LIVE)
@@ -508,16 +523,11 @@ void subscription_give_up(hub_t *self, subscription_t *subscription)
 
 void subscription_ask_again(hub_t *self, subscription_t *subscription)
 {
-    if (!subscription->is_busy || !subscription->question)
-        return;
-    enum client_method method = subscription->command.method;
-    if (method == CLIENT_SUBSCRIBE)
+    if (!subscription->is_busy || !subscription->question ||
+        subscription->command.method == CLIENT_SUBSCRIBE)
         return;
     question_close(self->questions, &subscription->question);
-    if (method == CLIENT_HISTORY)
-        ask_history(self, subscription);
-    else
-        presence_ask(self, subscription);
+    ask_command(self, subscription);
 }
 
 void subscription_lose(hub_t *self, subscription_t *subscription)

@@ -224,7 +224,7 @@ START_TEST(what_was_registered_before_the_start_refuses)
     world_request(0, "p", member_question);
     expect_reply("p",
                  "{'id':1,'ok':true,'read':false,'status':503,'message':'the permission handler "
-                 "is not connected','level':'default','by':'handler','source':'live',"
+                 "is not connected','level':'default','by':'handler','source':'none',"
                  "'took_ms':0}");
     ck_assert(!core_restore_handler(world, span_text("nonsense")));
     ck_assert(!core_restore_handler(world, span_of(key, size - 1)));

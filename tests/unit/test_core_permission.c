@@ -575,8 +575,32 @@ START_TEST(who_explains)
                   "{'op':'explain','id':2,'channel':'chat','subscriber':{'id':'ann',"
                   "'type':'member'}}");
     expect_refusal("p", "2", STATUS_BAD_INPUT, "VISITOR, MEMBER or ADMIN");
+    world_request(0, "p",
+                  "{'op':'explain','id':2,'channel':'chat','subscriber':{'id':'',"
+                  "'type':'MEMBER'}}");
+    expect_refusal("p", "2", STATUS_BAD_INPUT, "only visitors");
     world_request(2, "p", question);
     expect_refusal("p", "1", STATUS_FORBIDDEN, "may not handle permissions");
+}
+END_TEST
+
+START_TEST(an_explanation_is_as_strict_as_the_channel)
+{
+    world_settings.streams.rule.check_each = true;
+    world_start();
+    world_handler("w", "[{}]");
+    for (int i = 1; i <= 2; i++) {
+        char id[20];
+        snprintf(id, sizeof id, "%d", i);
+        world_request(0, "p",
+                      "{'op':'explain','id':1,'channel':'chat','subscriber':{'type':"
+                      "'MEMBER','id':'ann'}}");
+        core_answer(world, SIZE_MAX, world_now);
+        drop_effects();
+        answer("w", id, "[{'read':true,'ttl':60}]");
+        expect_reply("p", "{'id':1,'ok':true,'read':true,'status':0,'level':'default','by':"
+                          "'handler','source':'live','ttl':0.0,'took_ms':0}");
+    }
 }
 END_TEST
 
@@ -609,6 +633,7 @@ int main(void)
     tcase_add_test(cases, messages_under_way_are_bounded_and_gather);
     tcase_add_test(cases, a_gateway_that_left_is_not_answered);
     tcase_add_test(cases, who_explains);
+    tcase_add_test(cases, an_explanation_is_as_strict_as_the_channel);
     suite_add_tcase(suite, cases);
     return unit_run(suite);
 }

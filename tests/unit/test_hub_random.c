@@ -3,6 +3,7 @@
 #include "hub_world.h"
 #include "proto/backend_codec.h"
 #include "proto/json_doc.h"
+#include "proto/status.h"
 #include "unit.h"
 
 /* Random histories of one gateway: clients come, go, subscribe and recover while publications,
@@ -12,11 +13,22 @@
  *     subscribe reply gave;
  *   - nothing comes for a channel that is not subscribed;
  *   - a position changes only by a publication or by a reply that says so;
+ *   - nothing comes when a permission is over or was revoked, and nobody is left without a word;
  *   - when all is quiet everybody has everything. */
 
 #define STEPS 3000
+/* The permissions of all streams but the last one end so soon; of that one, never by themselves. */
+#define GRANT_MS 40
+/* Ids of commands that are no subscribe or unsubscribe. */
+#define OTHER_IDS (INT64_C(1) << 30)
 
-enum subscribed { OFF, ASKED, ON, LEAVING };
+enum subscribed {
+    OFF,
+    ASKED,
+    ON,
+    LEAVING,
+    ENDED /* by the server, while leaving */
+};
 
 struct place {
     enum subscribed state;
@@ -28,6 +40,23 @@ struct place {
 static struct world world;
 static struct place places[WORLD_CLIENTS][WORLD_STREAMS];
 static uint64_t heard, recovered, not_recovered, told, gaps, audit_holes, resyncs, silences;
+
+/* What the rules are about a stream, as far as it is known here. */
+static struct {
+    uint64_t changes;       /* of the verdict */
+    bool is_closed;         /* revoked, and refused ever since */
+    size_t answers_ahead;   /* that may still say yes, although the broker now says no */
+    int64_t readable_until; /* nobody may hear it from then on */
+} rules[WORLD_STREAMS];
+
+/* Revocations on their way. */
+static struct revoking {
+    size_t stream;
+    uint64_t changes;
+} revoking[STEPS];
+static size_t revoking_count, revoking_done;
+static bool with_permissions;
+static uint64_t refused, revoked;
 
 /* A small generator of our own: the same seed gives the same history everywhere. */
 static uint64_t random_state;
@@ -58,6 +87,12 @@ static bool member_true(const struct json_value *object, const char *name)
 {
     const struct json_value *value = json_member(object, name);
     return value && json_bool_of(value);
+}
+
+static void may_hear(size_t stream)
+{
+    ck_assert(!rules[stream].is_closed);
+    ck_assert_int_lt(world.now_ms, rules[stream].readable_until);
 }
 
 static void hear_publication(struct place *place, const struct json_value *publication)
@@ -136,15 +171,23 @@ static void hear_push(size_t client, const struct json_value *push)
     const struct json_value *publication = json_member(push, "pub");
     if (publication) {
         ck_assert(place->state == ON || place->state == LEAVING);
+        may_hear(stream);
         hear_publication(place, publication);
         return;
     }
-    ck_assert_uint_eq(member_int(json_member(push, "unsubscribe"), "code"), 2500);
-    told++;
+    uint64_t code = member_int(json_member(push, "unsubscribe"), "code");
+    bool is_final = code == 2403 || code == 2410 || code == 2453;
+    ck_assert(code == 2500 || (is_final && with_permissions));
+    told += code == 2500;
+    refused += code == 2403;
+    revoked += code == 2410;
+    if (place->state == LEAVING)
+        place->state = ENDED;
     if (place->state != ON)
         return;
     place->state = OFF;
-    subscribe(client, stream); /* as the SDK does: at once, with its position */
+    if (!is_final)
+        subscribe(client, stream); /* as the SDK does: at once, with its position */
 }
 
 static void hear(size_t client, char *text)
@@ -154,16 +197,19 @@ static void hear(size_t client, char *text)
     ck_assert_msg(doc != NULL, "%s", text);
     const struct json_value *root = json_doc_root(doc);
     struct place *place = &places[client][member_int(root, "id") % WORLD_STREAMS];
-    if (json_member(root, "push")) {
+    if (member_int(root, "id") >= OTHER_IDS) {
+        if (json_member(root, "history"))
+            may_hear((size_t)(member_int(root, "id") - OTHER_IDS));
+    } else if (json_member(root, "push")) {
         hear_push(client, json_member(root, "push"));
     } else if (json_member(root, "subscribe")) {
         hear_subscribed(place, json_member(root, "subscribe"));
     } else if (json_member(root, "unsubscribe")) {
-        ck_assert_int_eq(place->state, LEAVING);
+        ck_assert(place->state == LEAVING || place->state == ENDED);
         place->state = OFF;
     } else if (json_member(root, "error")) {
         ck_assert_int_eq(place->state, ASKED);
-        ck_assert(member_true(json_member(root, "error"), "temporary"));
+        ck_assert(member_true(json_member(root, "error"), "temporary") || with_permissions);
         place->state = OFF;
     }
     json_doc_destroy(&doc);
@@ -197,6 +243,95 @@ static void client_step(size_t client, size_t stream)
         subscribe(client, stream);
     else if (places[client][stream].state == ON && roll(6) == 0)
         unsubscribe(client, stream);
+    else if (with_permissions && places[client][stream].state == ON && roll(3) == 0)
+        world_send(&world, client, "{\"id\":%lld,\"history\":{\"channel\":\"%s\"}}",
+                   (long long)OTHER_IDS + (long long)stream, world_channel(stream));
+}
+
+/* --- permissions --- */
+
+static uint32_t usual_grant(size_t stream)
+{
+    return with_permissions && stream < WORLD_STREAMS - 1 ? GRANT_MS : BUS_GRANT_FOREVER;
+}
+
+static void stop_reading(size_t stream)
+{
+    rules[stream].readable_until =
+        usual_grant(stream) == BUS_GRANT_FOREVER ? INT64_MAX : world.now_ms + GRANT_MS;
+}
+
+static void set_verdict(size_t stream, struct world_verdict verdict)
+{
+    bool was_ok = world.streams[stream].verdict.status == STATUS_OK;
+    world.streams[stream].verdict = verdict;
+    rules[stream].changes++;
+    if (verdict.status == STATUS_OK) {
+        rules[stream].is_closed = false;
+        rules[stream].answers_ahead = 0;
+        rules[stream].readable_until = INT64_MAX;
+    } else if (was_ok) {
+        rules[stream].answers_ahead = world.answers.count;
+        if (world.answers.count == 0)
+            stop_reading(stream);
+    }
+}
+
+static void change_rules(size_t stream)
+{
+    static const struct world_verdict refusals[] = {{STATUS_FORBIDDEN, false, 0},
+                                                    {STATUS_UNAVAILABLE, true, 0},
+                                                    {STATUS_UNAVAILABLE, false, 0}};
+    bool once = roll(2) && usual_grant(stream) == GRANT_MS;
+    if (roll(3) > 0)
+        set_verdict(stream, (struct world_verdict){.grant_ms = once ? BUS_GRANT_ONCE
+                                                                    : usual_grant(stream)});
+    else
+        set_verdict(stream, refusals[roll(3)]);
+}
+
+static void take_back(size_t stream)
+{
+    if (roll(2))
+        set_verdict(stream, (struct world_verdict){.status = STATUS_FORBIDDEN});
+    revoking[revoking_count++] = (struct revoking){stream, rules[stream].changes};
+    world_revoke(&world, (struct bus_revoke){.mode = roll(2) ? BUS_REVOKE_RECHECK : BUS_REVOKE_DENY,
+                                             .scope = BUS_SCOPE_CHANNEL | BUS_SCOPE_RESOURCE,
+                                             .channel = span_text(world_channel(stream))});
+}
+
+/* The answers that were on their way are gone. */
+static void forget_answers(void)
+{
+    revoking_done = revoking_count;
+    for (size_t stream = 0; stream < WORLD_STREAMS; stream++) {
+        if (rules[stream].answers_ahead > 0)
+            stop_reading(stream);
+        rules[stream].answers_ahead = 0;
+    }
+}
+
+static void move_answer(void)
+{
+    bool is_revocation = world.answers.count > 0 && world.answers.items[0].data[0] == BUS_REVOKE;
+    listen_to_all(); /* what came before it may have been heard */
+    if (!world_move_answer(&world))
+        return;
+    for (size_t stream = 0; stream < WORLD_STREAMS; stream++)
+        if (rules[stream].answers_ahead > 0 && --rules[stream].answers_ahead == 0)
+            stop_reading(stream);
+    if (!is_revocation)
+        return;
+    const struct revoking *done = &revoking[revoking_done++];
+    if (world.streams[done->stream].verdict.status != STATUS_OK &&
+        rules[done->stream].changes == done->changes)
+        rules[done->stream].is_closed = true;
+}
+
+static void everybody_may_read(void)
+{
+    for (size_t stream = 0; stream < WORLD_STREAMS; stream++)
+        set_verdict(stream, (struct world_verdict){.grant_ms = BUS_GRANT_FOREVER});
 }
 
 /* What may happen in a history, and what tells of losses. */
@@ -222,11 +357,13 @@ static void fault(size_t stream)
         world_forget(&world, stream);
     } else if (roll(60) == 0) {
         world_break_link(&world);
+        forget_answers();
         world_mend_link(&world);
     } else if (roll(40) == 0) {
         hub_publications_lost(world.hub, world.now_ms);
     } else if (roll(100) == 0) {
         world_restart_broker(&world);
+        forget_answers();
     }
 }
 
@@ -262,7 +399,7 @@ static void step(enum faults faults)
         break;
     case 11:
     case 12:
-        world_move_answer(&world);
+        move_answer();
         break;
     case 13:
         if (with_faults)
@@ -277,6 +414,10 @@ static void step(enum faults faults)
     for (uint32_t moves = roll(3); moves > 0; moves--)
         world_move_publication(&world);
     listen_to_all();
+    if (with_permissions && roll(20) == 0)
+        change_rules(stream);
+    if (with_permissions && roll(40) == 0)
+        take_back(stream);
 }
 
 /* Who is there, as the gateway says it, are those that think so. */
@@ -308,6 +449,7 @@ static void come_to_rest(enum faults faults)
 {
     world.refuse_next = false;
     world.lose_next = false;
+    everybody_may_read();
     for (int round = 0; round < 30; round++) {
         world_settle(&world);
         listen_to_all();
@@ -326,10 +468,14 @@ static void history(uint64_t seed, enum faults faults)
 {
     random_state = seed * 0x9e3779b97f4a7c15u + 1;
     memset(places, 0, sizeof places);
+    memset(rules, 0, sizeof rules);
+    revoking_count = revoking_done = 0;
     struct hub_settings settings = world_settings();
     settings.audit_ms = faults == FAULTS_AND_SILENCE ? 5000 : 40000;
     settings.ping_ms = 10000000; /* clients here do not answer them */
     world_open(&world, &settings);
+    for (size_t stream = 0; stream < WORLD_STREAMS; stream++)
+        set_verdict(stream, (struct world_verdict){.grant_ms = usual_grant(stream)});
     for (size_t client = 0; client < WORLD_CLIENTS; client++)
         world_connect(&world, client);
     for (int i = 0; i < STEPS; i++) {
@@ -385,6 +531,17 @@ START_TEST(what_nothing_but_the_audit_shows_is_repaired_or_told)
 }
 END_TEST
 
+START_TEST(nobody_hears_what_they_may_not_read)
+{
+    heard = recovered = told = not_recovered = refused = revoked = 0;
+    with_permissions = true;
+    history((uint64_t)_i + 3000, _i % 2 ? FAULTS : NO_FAULTS);
+    ck_assert_uint_gt(heard, 100);
+    ck_assert_uint_gt(refused + revoked, 0);
+    with_permissions = false;
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hub_random");
@@ -393,6 +550,7 @@ int main(void)
     tcase_add_loop_test(join, joins_are_exact_whatever_the_order, 0, 40);
     tcase_add_loop_test(join, what_is_lost_on_the_way_is_repaired_or_told, 0, 40);
     tcase_add_loop_test(join, what_nothing_but_the_audit_shows_is_repaired_or_told, 0, 20);
+    tcase_add_loop_test(join, nobody_hears_what_they_may_not_read, 0, 80);
     suite_add_tcase(suite, join);
     return unit_run(suite);
 }

@@ -68,6 +68,7 @@ export function decideAll(checks, timeoutMs, decide, failed) {
       const error = new TimeoutError(`the permission handler took longer than ${timeoutMs} ms`, 'unknown');
       for (let i = 0; i < answers.length; i++) fail(i, error);
     }, timeoutMs);
+    timer.unref(); // a connection with handlers keeps the process alive, and nothing else is to
 
     function end() {
       clearTimeout(timer);

@@ -322,7 +322,7 @@ export class Link {
     }
     this.#sending = null;
     if (failure) this.#wasNotSent(entry, failure);
-    else this.#wasSent(entry);
+    else if (entry.state === SENDING) this.#wasSent(entry);
   }
 
   #wasSent(entry) {
@@ -373,12 +373,19 @@ export class Link {
     this.#heardMs = performance.now();
     const reply = decode(frames[0]);
     // What has an op is no reply, whatever its id.
-    const entry = reply?.op === undefined ? this.#sent.get(reply?.id) : null;
+    const entry = reply?.op === undefined ? this.#asked(reply?.id) : null;
     if (!entry) return this.#listener?.received(reply);
     this.#sent.delete(reply.id);
     if (entry.isOwn) this.#welcome(reply.instance);
     else if (this.#settle(entry)) entry.resolve(reply);
     this.#pump();
+  }
+
+  // A reply may be read before ZeroMQ has told us that it took the request.
+  #asked(id) {
+    const { state, id: sending } = this.#sending ?? {};
+    if (state === SENDING && sending === id) this.#wasSent(this.#sending);
+    return this.#sent.get(id);
   }
 
   // --- another connection ---

@@ -32,6 +32,7 @@ export class FakeBroker {
   requests = []; // all that came, without pings, each with its `peer`
   answers = []; // all that came, each with its `peer`
   log = []; // the ops of all that came, in order, pings included
+  backends = []; // that are closed before it
   worker = null; // the peer that said `handle` last
   instance = 'one';
   reply = {
@@ -43,12 +44,15 @@ export class FakeBroker {
   #sending = Promise.resolve();
   #lastId = 0;
 
-  // test: the context, at whose end it is closed.
-  static async open(test) {
+  // test: the context, at whose end it is closed. isAway: until start() it is not there.
+  static async open(test, { isAway = false } = {}) {
     const broker = new FakeBroker();
     broker.endpoint = `tcp://127.0.0.1:${await freePort()}`;
-    await broker.start();
-    test.after(() => broker.stop());
+    test.after(async () => {
+      await Promise.all(broker.backends.map((backend) => backend.close({ now: true })));
+      await broker.stop();
+    });
+    if (!isAway) await broker.start();
     return broker;
   }
 
@@ -65,7 +69,7 @@ export class FakeBroker {
   }
 
   async stop() {
-    this.router.close();
+    this.router?.close();
     await this.receiving;
   }
 
@@ -130,11 +134,11 @@ export function wire(check) {
   return { channel, resource, subscriber: { id: 'u-1', type: 'MEMBER' }, site: 'main', context: { request_id: 'r-1' } };
 }
 
-// A connection to it that is closed with the test, and what its onHandlerError was told.
-export function backendOf(test, broker, settings = {}) {
+// A connection to it, and what its onHandlerError was told.
+export function backendOf(broker, settings = {}) {
   const reports = [];
   const backend = connect({ endpoint: broker.endpoint, onHandlerError: (error, about) => reports.push({ error, about }), ...settings });
-  test.after(() => backend.close({ now: true }));
+  broker.backends.push(backend);
   return { backend, router: backend.permissionsRouter, reports };
 }
 

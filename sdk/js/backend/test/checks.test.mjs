@@ -12,7 +12,7 @@ const unavailable = (message) => ({ error: { status: 503, message } });
 
 test('the most specific handler decides', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router } = backendOf(context, broker);
+  const { router } = backendOf(broker);
   const said = (ttl) => () => ({ read: true, ttl });
   await Promise.all([
     router.default(said(1)), router.add({ name: 'chat' }, said(2)), router.add({ name: 'chat', resourceId: 'room' }, said(3)),
@@ -26,7 +26,7 @@ test('the most specific handler decides', async (context) => {
 
 test('what a handler is given', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router } = backendOf(context, broker);
+  const { router } = backendOf(broker);
   const given = [];
   await router.default((...values) => given.push(values) && no);
   await router.default((...values) => given.push(values) && no, { app: 'shop' });
@@ -44,7 +44,7 @@ test('what a handler is given', async (context) => {
 
 test('decisions, as values and as promises', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router, reports } = backendOf(context, broker);
+  const { router, reports } = backendOf(broker);
   const decisions = {
     yes, no, zero: { read: true, ttl: 0 }, half: { read: true, ttl: 0.5 }, long: { read: true, ttl: 2592000 }, more: { read: false, ttl: undefined, why: 'x' },
     promise: Promise.resolve(yes), thenable: { then: (done) => done({ read: true, ttl: 7 }) },
@@ -57,7 +57,7 @@ test('decisions, as values and as promises', async (context) => {
 
 test('what is no decision is an error for that check alone, and is reported', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router, reports } = backendOf(context, broker);
+  const { router, reports } = backendOf(broker);
   const broken = {
     undefined: [undefined, /it must return \{read\}, not undefined/],
     null: [null, /it must return \{read\}, not null/],
@@ -91,7 +91,7 @@ test('what is no decision is an error for that check alone, and is reported', as
 
 test('a handler that throws or rejects: its status and message, and nothing else of it', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router, reports } = backendOf(context, broker);
+  const { router, reports } = backendOf(broker);
   const named = Object.assign(new Error('named'), { name: 'BadInputError' });
   const hostile = { get message() { throw new Error('not even that'); } };
   const thrown = {
@@ -131,7 +131,7 @@ test('a handler that throws or rejects: its status and message, and nothing else
 
 test('a handler that is slow is an error in time, and what it says later nothing', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router, reports } = backendOf(context, broker, { handlerTimeoutMs: 50 });
+  const { router, reports } = backendOf(broker, { handlerTimeoutMs: 50 });
   const late = [];
   await router.default(({ resourceId }) => {
     if (!resourceId) return yes;
@@ -148,7 +148,7 @@ test('a handler that is slow is an error in time, and what it says later nothing
 
 test('all checks of a batch run at once, and batches for themselves', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router } = backendOf(context, broker, { handlerTimeoutMs: 60000 });
+  const { router } = backendOf(broker, { handlerTimeoutMs: 60000 });
   const open = new Map();
   await router.default(({ resourceId }) => new Promise((done) => open.set(resourceId, done)));
   const slow = broker.check(Array.from({ length: 256 }, (_, i) => `c:${i}`));
@@ -165,7 +165,7 @@ test('all checks of a batch run at once, and batches for themselves', async (con
 
 test('an empty check is answered by an empty answer', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router } = backendOf(context, broker);
+  const { router } = backendOf(broker);
   await router.default(() => yes);
   assert.deepEqual(await broker.check([]), []);
   assert.deepEqual(await broker.check([], 2n ** 60n), []);
@@ -174,7 +174,7 @@ test('an empty check is answered by an empty answer', async (context) => {
 
 test('a check with the id of a request is no reply to it', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { backend, router } = backendOf(context, broker);
+  const { backend, router } = backendOf(broker);
   await router.default(() => yes);
   broker.reply.publish = () => null;
   const published = backend.publish({ name: 'c' }, {});
@@ -198,7 +198,7 @@ const frames = {
 for (const [name, [frame, rule]] of Object.entries(frames)) {
   test(`a check ${name} is ignored and reported`, async (context) => {
     const broker = await FakeBroker.open(context);
-    const { router, reports } = backendOf(context, broker);
+    const { router, reports } = backendOf(broker);
     await router.default(() => yes);
     await broker.raw(broker.worker, Buffer.isBuffer(frame) || frame instanceof Uint8Array ? frame : encode(frame));
     assert.deepEqual(await broker.check(['c'], 99), [yes]);
@@ -211,7 +211,7 @@ for (const [name, [frame, rule]] of Object.entries(frames)) {
 
 test('a check that cannot be read fails alone', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router, reports } = backendOf(context, broker);
+  const { router, reports } = backendOf(broker);
   await router.default(() => yes);
   const broken = {
     5: /check: must be an object/,
@@ -239,7 +239,7 @@ test('a check that cannot be read fails alone', async (context) => {
 
 test('thousands of checks', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router } = backendOf(context, broker);
+  const { router } = backendOf(broker);
   let asked = 0;
   await router.add({ name: 'now' }, () => ({ read: asked++ % 2 === 0 }));
   await router.add({ name: 'soon' }, async () => ({ read: asked++ % 2 === 0 }));
@@ -260,13 +260,13 @@ test('onHandlerError may fail, and there is one line without it', async (context
     async () => Promise.reject(new Error('itself')),
   ];
   for (const onHandlerError of failing) {
-    const { router } = backendOf(context, broker, { onHandlerError });
+    const { router } = backendOf(broker, { onHandlerError });
     await router.default(() => null);
     assert.equal((await broker.check(['c']))[0].error.status, 503);
     await eventually(() => lines.length === 1);
     assert.match(lines.pop(), /^@millrace\/backend: onHandlerError failed: Error: itself/);
   }
-  const { router } = backendOf(context, broker, { onHandlerError: undefined });
+  const { router } = backendOf(broker, { onHandlerError: undefined });
   await router.default(() => {
     throw new Error('one\ntwo');
   });
@@ -283,7 +283,7 @@ test('onHandlerError may fail, and there is one line without it', async (context
 
 test('check() runs the cascade here, without the broker', async (context) => {
   const broker = await FakeBroker.open(context);
-  const { router, reports } = backendOf(context, broker, { handlerTimeoutMs: 20 });
+  const { router, reports } = backendOf(broker, { handlerTimeoutMs: 20 });
   assert.deepEqual(await router.check({ name: 'chat' }, member), yes, 'no handler at all');
   const given = [];
   router.add({ name: 'chat' }, () => ({ read: true, ttl: 5, more: 1 }));

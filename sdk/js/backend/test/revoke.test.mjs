@@ -7,7 +7,7 @@ async function asked(context) {
   const broker = await FakeBroker.open(context);
   broker.reply.revoke = () => ({ affected: 3n, ended: 2, unconfirmed: 1, more: true });
   broker.reply.disconnect = () => ({ affected: 2, unconfirmed: 0, ended: 2 });
-  const { backend } = backendOf(context, broker);
+  const { backend } = backendOf(broker);
   const last = () => {
     const { id, peer, ...request } = broker.requests.at(-1);
     return request;

@@ -28,11 +28,12 @@ const statuses = {
   108: 400,
   109: 401,
   111: 429,
+  2453: 503, // the right to read ran out, and nobody could say whether it goes on
 };
 
 /** The HTTP-like status for the code of a subscribe error or of an unsubscribe push. */
 export function statusOf(code) {
   if (code >= 400 && code < 600) return code;
-  if (code >= 2000 && code < 2500) return 403; // the server ended what it had allowed
-  return statuses[code] ?? 503;
+  if (code in statuses) return statuses[code];
+  return code >= 2000 && code < 2500 ? 403 : 503; // 403: the server ended what it had allowed
 }

@@ -223,6 +223,21 @@ test('a subscription that the server ends has failed', async (context) => {
   assert.match(seen.errors[0].message, /was ended: revoked \(2000\)/);
 });
 
+for (const [code, reason, status] of [
+  [2403, 'read permission refused', 403], [2410, 'read permission revoked', 403], [2453, 'permission handler unavailable', 503],
+]) {
+  test(`unsubscribed with ${code}: status ${status}, and no other attempt`, async (context) => {
+    const gateway = new FakeGateway();
+    const client = clientOf(context, gateway);
+    const { seen } = recorded(client, chat);
+    await settled();
+    gateway.unsubscribe('chat', code, reason);
+    await eventually(() => seen.length === 2);
+    assert.deepEqual([...seen], ['subscribed false', 'SUBSCRIPTION_FAILED false']);
+    assert.equal(seen.errors[0].status, status);
+  });
+}
+
 test('a handler may subscribe, and unsubscribe any other, at any time', async (context) => {
   const gateway = new FakeGateway();
   const client = clientOf(context, gateway);
