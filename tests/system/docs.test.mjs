@@ -11,9 +11,10 @@
 import assert from 'node:assert/strict';
 import { access, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { encode } from '@msgpack/msgpack';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, buildDir, Child, freePort, patience, programs, root, run, scenario, sharedCluster, temporaryDirectory, within } from './harness.mjs';
+import { atEnd, buildDir, Child, freePort, patience, programs, root, run, scenario, sharedCluster, temporaryDirectory, until, within } from './harness.mjs';
 
 const here = join(root, 'tests/system');
 const node = ['node', '--input-type=module', '-e'];
@@ -227,9 +228,9 @@ for (const file of withRunningNode) {
 
 // --- dialogues ---
 
-// "…" stands for any text.
+// "…" stands for any text or number.
 function same(expected, got) {
-  if (expected === '…') return typeof got === 'string';
+  if (expected === '…') return ['string', 'number'].includes(typeof got);
   if (expected === null || typeof expected !== 'object') return expected === got;
   let keys = Object.keys(expected);
   if (keys.length === 1 && keys[0] === '…') { // an object with one member of any name
@@ -261,13 +262,19 @@ async function playClient(lines) {
   assert.equal(client.lines.length, read, 'nothing else came');
 }
 
+// A check comes unasked, under an id that the broker chose, and its answer has no reply.
 async function playBackend(lines) {
   const backend = Backend.open(cluster);
-  let reply;
+  let reply, check;
+  const isCheck = ({ op, checks }) => op === 'check' && checks.length > 0; // an empty one is a heartbeat
   for (const [mark, line] of lines) {
     const { op, id, ...body } = JSON.parse(line);
-    if (mark === '>') reply = backend.ask(op, id, body);
-    else expectSame(line, await reply);
+    if (mark === '<' && op === 'check') {
+      await until(patience, 'a check', () => (check = backend.strays.find(isCheck)));
+      expectSame(line, { ...check, id });
+    } else if (mark === '<') expectSame(line, await reply);
+    else if (op === 'answer') await backend.raw(encode({ op, id: check.id, ...body }));
+    else reply = backend.ask(op, id, body);
   }
 }
 
