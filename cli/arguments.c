@@ -1,5 +1,6 @@
 #include "cli/arguments.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "common/address.h"
+#include "proto/json_text.h"
 
 #define OPTIONS_MAX 16 /* of one command, --help among them */
 #define HELP        256
@@ -72,6 +74,20 @@ static void fill_table(const struct cli_usage *usage, struct option table[OPTION
     table[count] = (struct option){0};
 }
 
+/* getopt goes to the next argument only behind the last letter of a cluster such as -xy: a short
+ * option is named by its letter. */
+static int refuse_option(const struct cli_usage *usage, int got, char **argv)
+{
+    const char *rule = got == ':'       ? "needs a value"
+                       : optopt >= HELP ? "takes no value"
+                                        : "is not an option of this command";
+    if (optopt == 0 || optopt >= HELP)
+        return cli_misuse(usage, "%s %s", argv[optind - 1], rule);
+    if (isprint(optopt))
+        return cli_misuse(usage, "-%c %s", optopt, rule);
+    return cli_misuse(usage, "-\\x%02x %s", (unsigned)optopt & 0xff, rule);
+}
+
 static bool take_options(const struct cli_usage *usage, int argc, char **argv, int *status)
 {
     struct option table[OPTIONS_MAX + 1];
@@ -86,10 +102,7 @@ static bool take_options(const struct cli_usage *usage, int argc, char **argv, i
             return false;
         }
         if (got == ':' || got == '?') {
-            const char *rule = got == ':'       ? "needs a value"
-                               : optopt >= HELP ? "takes no value"
-                                                : "is not an option of this command";
-            *status = cli_misuse(usage, "%s %s", argv[optind - 1], rule);
+            *status = refuse_option(usage, got, argv);
             return false;
         }
         const struct cli_option *option = &usage->options[got - HELP - 1];
@@ -140,6 +153,23 @@ bool cli_id(const struct cli_usage *usage, const char *name, const char *text)
         return true;
     cli_misuse(usage, "--%s '%s': 1 to 64 letters, digits, '.', '_' or '-' are expected", name,
                text);
+    return false;
+}
+
+bool cli_text(const struct cli_usage *usage, const char *name, const char *text, size_t max)
+{
+    if (!text || (text[0] && strlen(text) <= max && utf8_valid(span_text(text), NULL)))
+        return true;
+    cli_misuse(usage, "--%s: 1 to %zu bytes of UTF-8 are expected", name, max);
+    return false;
+}
+
+bool cli_one_of(const struct cli_usage *usage, const char *name, const char *value,
+                const char *other, const char *other_value)
+{
+    if (!value || !other_value)
+        return true;
+    cli_misuse(usage, "--%s or --%s: not both", name, other);
     return false;
 }
 

@@ -49,6 +49,13 @@ bool cli_number(const struct cli_usage *usage, const char *name, const char *tex
 /* The id of a site or an app, or NULL; false after telling what is wrong with `name`. */
 bool cli_id(const struct cli_usage *usage, const char *name, const char *text);
 
+/* 1 to `max` bytes of UTF-8, or NULL; false after telling what is wrong with `name`. */
+bool cli_text(const struct cli_usage *usage, const char *name, const char *text, size_t max);
+
+/* False after telling that both options are given, of which one makes the other meaningless. */
+bool cli_one_of(const struct cli_usage *usage, const char *name, const char *value,
+                const char *other, const char *other_value);
+
 /* On standard output. CLI_OK, or CLI_FAILED after telling. */
 int cli_print(const struct cli_usage *usage, const struct buffer *text);
 

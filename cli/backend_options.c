@@ -19,6 +19,7 @@ bool backend_options_check(struct backend_options *self, const struct cli_usage 
 {
     self->usage = usage;
     return cli_number(usage, "timeout", self->timeout, 1, 600000, &self->timeout_ms) &&
+           cli_one_of(usage, "endpoint", self->endpoint, "config", self->config) &&
            cli_id(usage, "site", self->site) && (!self->endpoint || is_endpoint(self));
 }
 

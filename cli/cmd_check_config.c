@@ -39,6 +39,8 @@ int cmd_check_config(int argc, char **argv)
         return status;
 
     struct buffer text = {0};
+    if (reference && operand < argc)
+        return cli_misuse(&usage, "'%s' or --reference: not both", argv[operand]);
     if (reference) {
         options_write_reference(&text);
         return print(&text);

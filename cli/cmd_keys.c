@@ -107,10 +107,14 @@ static int keys_new(int argc, char **argv)
     if (!algorithm)
         return cli_misuse(&new_usage, "--alg '%s': one of %s is expected", algorithm_name,
                           key_algorithm_names());
-    if (kid[0] == '\0' || strlen(kid) > KEY_ID_BYTES || !utf8_valid(span_text(kid), NULL))
-        return cli_misuse(&new_usage, "--kid: 1 to %d bytes of UTF-8 are expected", KEY_ID_BYTES);
+    if (!cli_text(&new_usage, "kid", kid, KEY_ID_BYTES))
+        return CLI_USAGE;
     if (out && add)
         return cli_misuse(&new_usage, "--out makes a new file, --add changes one: not both");
+    const char *path = out ? out : add;
+    if (path && path[0] == '\0')
+        return cli_misuse(&new_usage, "--%s '': the name of a file is expected",
+                          out ? "out" : "add");
     return make(algorithm);
 }
 

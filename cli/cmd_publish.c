@@ -131,7 +131,9 @@ int cmd_publish(int argc, char **argv)
     int operand, status;
     if (!cli_arguments(&usage, argc, argv, &operand, &status))
         return status;
-    if (!backend_options_check(&broker, &usage))
+    if (!backend_options_check(&broker, &usage) ||
+        !cli_text(&usage, "publisher", publisher, LIMIT_PUBLISHER_BYTES) ||
+        !cli_text(&usage, "key", key, LIMIT_KEY_BYTES))
         return CLI_USAGE;
     const char *text = argv[operand], *json = argv[operand + 1];
     struct address address, context = {.view = preview ? VIEW_PREVIEW : VIEW_LIVE};

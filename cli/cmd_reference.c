@@ -9,9 +9,9 @@ static const struct cli_usage usage = {
     .command = "reference",
     .arguments = "[TABLE]",
     .help =
-        "Prints what the programs say to clients and backends, as Markdown tables: the ones of\n"
-        "docs/protocol.md. TABLE is one of errors, closes, unsubscribes, methods, statuses;\n"
-        "without it all of them.\n\n"
+        "Prints what the programs say to others, as Markdown tables: the ones of docs/protocol.md\n"
+        "and docs/operations.md. TABLE is one of errors, closes,\n"
+        "unsubscribes, methods, statuses, figures; without it all of them.\n\n"
         "  millrace reference closes\n",
     .operands_max = 1,
 };

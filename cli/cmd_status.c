@@ -231,7 +231,8 @@ int cmd_status(int argc, char **argv)
         return cli_misuse(&usage, "'%s' is one argument too many", argv[operand]);
     if (operand < argc)
         seconds = argv[operand];
-    if (!cli_number(&usage, "timeout", timeout, 1, 600000, &timeout_ms) ||
+    if (!cli_one_of(&usage, "url", url, "config", config) ||
+        !cli_number(&usage, "timeout", timeout, 1, 600000, &timeout_ms) ||
         (seconds && !cli_number(&usage, "watch", seconds, 1, 3600, &interval)))
         return CLI_USAGE;
     struct buffer default_url = {0};

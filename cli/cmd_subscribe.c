@@ -218,6 +218,8 @@ int cmd_subscribe(int argc, char **argv)
     int operand, status;
     if (!cli_arguments(&usage, argc, argv, &operand, &status))
         return status;
+    if (!cli_one_of(&usage, "url", url, "config", config))
+        return CLI_USAGE;
     struct follower_settings settings = {
         .channels = argv + operand,
         .channel_count = (size_t)(argc - operand),

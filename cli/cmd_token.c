@@ -63,14 +63,6 @@ static bool seconds(const char *name, const char *text, int64_t *out)
     return false;
 }
 
-static bool is_text_or_absent(const char *name, const char *text, size_t max)
-{
-    if (!text || (text[0] && strlen(text) <= max && utf8_valid(span_text(text), NULL)))
-        return true;
-    cli_misuse(&usage, "--%s: 1 to %zu bytes of UTF-8 are expected", name, max);
-    return false;
-}
-
 static bool check(void)
 {
     bool is_visitor = strcmp(type, "VISITOR") == 0;
@@ -83,10 +75,11 @@ static bool check(void)
     else if (view && strcmp(view, "preview") != 0)
         cli_misuse(&usage, "--view '%s': preview is expected; without --view it is live", view);
     else
-        return is_text_or_absent("subject", subject, LIMIT_SUBSCRIBER_BYTES) &&
+        return cli_text(&usage, "kid", kid, KEY_ID_BYTES) &&
+               cli_text(&usage, "subject", subject, LIMIT_SUBSCRIBER_BYTES) &&
                cli_id(&usage, "site", site) && cli_id(&usage, "app", app) &&
-               is_text_or_absent("issuer", issuer, 1024) &&
-               is_text_or_absent("audience", audience, 1024);
+               cli_text(&usage, "issuer", issuer, 1024) &&
+               cli_text(&usage, "audience", audience, 1024);
     return false;
 }
 

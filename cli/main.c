@@ -34,14 +34,25 @@ static void print_help(FILE *to)
           to);
 }
 
+static bool is_help(const char *name)
+{
+    return strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+    bool is_version = strcmp(name, "--version") == 0;
+    if ((is_help(name) || is_version) && argc > 2) {
+        fprintf(stderr, "millrace: '%s' is one argument too many: %s stands alone\n", argv[2],
+                name);
+        return CLI_USAGE;
+    }
+    if (is_help(name)) {
         print_help(stdout);
         return CLI_OK;
     }
-    if (strcmp(name, "--version") == 0) {
+    if (is_version) {
         puts("millrace " MILLRACE_VERSION);
         return CLI_OK;
     }

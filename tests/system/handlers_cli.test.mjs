@@ -297,7 +297,8 @@ default  -    resource  chat:room 1        1   closed          1         0
   assert.equal(total, 4);
   assert.deepEqual(handlers.find(({ resource }) => resource), {
     site: 'default', app: '', channel: 'chat', resource: 'room 1', workers: 1, breaker: 'closed', questions: 1, failures: 0 });
-  assert.equal((await cli('handlers', 'list', '--config', own.file)).stdout, stdout);
+  const bySettings = await run(programs.cli, ['handlers', 'list', '--config', own.file]);
+  assert.equal(bySettings.stdout, stdout);
 });
 
 scenarioWith('of very many the list shows a thousand and says so', {}, async (own) => {

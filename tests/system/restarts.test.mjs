@@ -67,6 +67,19 @@ const orders = {
     await cluster.startBroker();
     cluster.gateways.forEach((gateway) => gateway.spawn());
   },
+  'the broker, then the gateways after it is back': async (cluster, signal) => {
+    await cluster.endBroker(signal);
+    await Promise.all(cluster.gateways.map((gateway) => gateway.end(signal)));
+    await cluster.startBroker();
+    cluster.gateways.forEach((gateway) => gateway.spawn());
+  },
+  'the broker, and one of two gateways while it is away': async (cluster, signal) => {
+    await cluster.endBroker(signal);
+    await cluster.gateways[0].end(signal);
+    cluster.gateways[0].spawn();
+    await cluster.gateways[0].child.event('started');
+    await cluster.startBroker();
+  },
   'all at once': async (cluster, signal) => {
     await Promise.all([cluster.endBroker(signal), ...cluster.gateways.map((gateway) => gateway.end(signal))]);
     cluster.gateways.forEach((gateway) => gateway.spawn());

@@ -1,7 +1,7 @@
 // Every command of `millrace` with every kind of wrong argument: standard error names the argument
 // and the rule, standard output stays empty, the exit status is the documented one.
 import assert from 'node:assert/strict';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { programs, run, scenario, temporaryDirectory } from './harness.mjs';
@@ -17,6 +17,9 @@ const commands = {
   'handlers list': [],
   'handlers remove': ['chat'],
   explain: ['chat', '--subscriber', 'user-7', '--type', 'MEMBER'],
+  token: ['--key', 'k'],
+  'keys new': ['--alg', 'HS256', '--kid', 'a'],
+  'keys public': ['k'],
   'check-config': [],
   reference: [],
 };
@@ -48,7 +51,7 @@ async function expectRefusal(args, code, rule, env) {
 // [{name, value}] as --help lists them: "--name", "--name VALUE" or "--name[=VALUE]".
 async function optionsOf(command) {
   const { stdout } = await run(programs.cli, [...command.split(' '), '--help']);
-  const found = [...stdout.matchAll(/^ {2}--([a-z-]+)( [A-Z:_]+|\[=[A-Z]+\])? {2,}\S/gm)];
+  const found = [...stdout.matchAll(/^ {2}--([a-z-]+)( [A-Za-z:_]+|\[=[A-Z]+\])? {2,}\S/gm)];
   return found.map(([, name, value]) => ({ name, value: !value ? 'none' : value[0] === ' ' ? 'needed' : 'allowed' }));
 }
 
@@ -56,7 +59,9 @@ for (const command of Object.keys(commands)) {
   scenario(`${command}: options that are none, that lack a value or have one too many`, null, async () => {
     await expectRefusal(line(command, '--colour'), USAGE, /--colour is not an option of this command/);
     await expectRefusal(line(command, '--colour=red'), USAGE, /--colour=red is not an option/);
-    await expectRefusal(line(command, '-x'), USAGE, /-x is not an option/);
+    await expectRefusal(line(command, '-x'), USAGE, /: -x is not an option/);
+    await expectRefusal(line(command, '-xy'), USAGE, /: -x is not an option/);
+    await expectRefusal(line(command, '-ä'), USAGE, /: -\\xc3 is not an option/);
     const options = await optionsOf(command);
     assert.equal(options.at(-1).name, 'help');
     for (const { name, value } of options) {
@@ -88,6 +93,14 @@ for (const command of [...ofBackends, 'status']) {
   }
 }
 
+for (const [option, place, of] of [['endpoint', nowhere, ofBackends], ['url', 'ws://127.0.0.1:1/', ['subscribe']],
+  ['url', 'http://127.0.0.1:1', ['status']]]) {
+  for (const command of of) {
+    scenario(`${command}: --${option} would make --config meaningless`, null, () => expectRefusal(
+      line(command, `--${option}`, place, '--config', 'none.ini'), USAGE, new RegExp(`--${option} or --config: not both`)));
+  }
+}
+
 for (const command of ofBackends) {
   scenario(`${command}: --endpoint and --site that are none`, null, async () => {
     for (const endpoint of ['', 'nowhere', 'http://127.0.0.1:7402', 'tcp://127.0.0.1', 'tcp://127.0.0.1:99999', 'ipc://']) {
@@ -105,6 +118,9 @@ const lines = [
   [[''], /'' is no command/],
   [['--dance'], /'--dance' is no command/],
   [['Publish'], /'Publish' is no command/],
+  [['--help', 'publish'], /'publish' is one argument too many: --help stands alone/],
+  [['-h', ''], /'' is one argument too many/],
+  [['--version', '--short'], /'--short' is one argument too many: --version stands alone/],
 
   [['publish', '', '{}'], /'': channel/],
   [['publish', ':room', '{}'], /':room': channel/],
@@ -112,6 +128,18 @@ const lines = [
   [['publish', 'chät', '{}'], /'chät': channel/],
   [['publish', 'chat', '{}', '--endpoint', ''], / is no endpoint: tcp:/],
   [['publish', 'chat', '{}', '--endpoint', 'tcp://127.0.0.1:99999'], /tcp:\/\/127\.0\.0\.1:99999 is no endpoint/],
+  ...['', 'x'.repeat(65), 'ä'.repeat(33)].map((key) => [['publish', 'chat', '{}', '--key', key], /--key: 1 to 64 bytes of UTF-8/]),
+  ...['', 'x'.repeat(257)].map((id) => [['publish', 'chat', '{}', '--publisher', id], /--publisher: 1 to 256 bytes of UTF-8/]),
+
+  [['token', '--key', 'k', '--audience', ''], /--audience: 1 to 1024 bytes of UTF-8/],
+  [['token', '--key', 'k', '--kid', ''], /--kid: 1 to 128 bytes/],
+  [['token', '--key', 'k', '--kid', 'x'.repeat(129)], /--kid: 1 to 128 bytes/],
+  [['keys', '--colour'], /--colour is not an option/],
+  [['keys', 'new', '--alg', 'HS256', '--kid', 'x'.repeat(129)], /--kid: 1 to 128 bytes/],
+  [['keys', 'new', '--alg', 'HS256', '--kid', 'a', '--out', ''], /--out '': the name of a file is expected/],
+  [['keys', 'new', '--alg', 'HS256', '--kid', 'a', '--add', ''], /--add '': the name of a file is expected/],
+
+  [['check-config', 'millrace.ini', '--reference'], /'millrace\.ini' or --reference: not both/],
 
   [['subscribe', ''], /'': channel/],
   [['subscribe', ...Array.from({ length: 129 }, (_, i) => `c${i}`)], /'c128' is one argument too many/],
@@ -185,6 +213,26 @@ for (const [name, env, args, rule] of [
 ]) {
   scenario(`${name}: settings that do not say where`, null, () => expectRefusal(args, USAGE, rule, env));
 }
+
+// An argument of a program is text to Node: only a shell passes on what is no UTF-8.
+scenario('publish: --key and --publisher that are no UTF-8', null, async () => {
+  for (const option of ['key', 'publisher']) {
+    const script = `exec '${programs.cli}' publish chat '{}' --${option} "$(printf '\\377')"`;
+    const { code, stdout, stderr } = await run('/bin/sh', ['-c', script]);
+    assert.deepEqual([code, stdout], [USAGE, ''], stderr);
+    assert.match(stderr, new RegExp(`--${option}: 1 to \\d+ bytes of UTF-8`));
+  }
+});
+
+// --- key files ---
+
+scenario('keys new: --add to what is no file of keys', null, async () => {
+  for (const [file, rule] of [['none.keys', /none\.keys: cannot be read/], ['folder', /folder: /],
+    ['binary.ini', /binary\.ini: /]]) {
+    await expectRefusal(line('keys new', '--add', join(directory, file)), BAD_DATA, rule);
+  }
+  assert.deepEqual((await readdir(directory)).sort(), ['binary.ini', 'folder', 'loop.ini', 'unknown.ini'], 'nothing is left behind');
+});
 
 // --- files with settings ---
 
