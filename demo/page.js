@@ -212,7 +212,7 @@ function streamView({ name, resourceId }, onLeave, onAgain) {
 function showSync(stream, kind, text) {
   stream.view.sync.dataset.synced = kind;
   stream.view.sync.textContent = text;
-  stream.refusal = kind === 'error' ? text : undefined;
+  stream.refusal = undefined;
   stream.view.again.hidden = kind !== 'error';
   stream.view.root.classList.toggle('refused', kind === 'error');
 }
@@ -239,6 +239,7 @@ function onSubscribed(stream, isSynced) {
 function onSubscriptionError(stream, error) {
   const code = error.status ? `${error.errorCode} ${error.status}` : error.errorCode;
   showSync(stream, error.recoverable ? 'away' : 'error', error.recoverable ? `${code}: coming back by itself` : `${code}: ${error.message}`);
+  if (!error.recoverable) stream.refusal = error.message;
   if (revoked && countdown && stream.address === addressOf(MEMBERS)) showRevoked();
 }
 

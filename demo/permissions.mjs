@@ -25,7 +25,8 @@ const membersMayRead = () => performance.now() >= backAt;
 // The page shows these lines.
 const register = () =>
   permissionsRouter.add(ROOM, (channel, { type }) => ({
-    read: type === 'ADMIN' || (type === 'MEMBER' && membersMayRead()),
+    read: type === 'ADMIN'
+      || (type === 'MEMBER' && membersMayRead()),
   }));
 
 async function tell(news) {

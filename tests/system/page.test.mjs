@@ -198,10 +198,10 @@ scenario('who am I: the three demo tokens', null, async () => {
 scenario('the site\'s own code decides who gets into the members\' room', null, async () => {
   const ann = await Person.open();
   const backend = publisher();
-  const refused = 'SUBSCRIPTION_FAILED 403: read permission refused';
-  assert.equal(await ann.synced(MEMBERS, 'error'), refused);
+  const refused = /^SUBSCRIPTION_FAILED 403: .*: read permission refused/;
+  assert.match(await ann.synced(MEMBERS, 'error'), refused);
   await ann.askAgain();
-  assert.equal(await ann.synced(MEMBERS, 'error'), refused);
+  assert.match(await ann.synced(MEMBERS, 'error'), refused);
   for (const who of ['member', 'admin']) {
     await ann.become(who);
     await ann.synced(MEMBERS, 'first');
@@ -209,7 +209,7 @@ scenario('the site\'s own code decides who gets into the members\' room', null, 
     await ann.rows(MEMBERS, `hello ${who}`);
   }
   await ann.become('visitor');
-  assert.equal(await ann.synced(MEMBERS, 'error'), refused);
+  assert.match(await ann.synced(MEMBERS, 'error'), refused);
   await backend.publish(MEMBERS, { text: 'not for visitors' });
   await backend.publish('chat', { text: 'for all' });
   await ann.rows('chat', 'for all');
@@ -234,14 +234,14 @@ scenario('a right that is taken back is gone at once on all pages, and comes bac
 
   const news = await ann.takeRightBack();
   assert.match(news, /: 2 subscriptions ended in [0-9.]+ ms, confirmed by all gateways\./);
-  for (const person of [ann, bob]) assert.equal(await person.synced(MEMBERS, 'error'), 'SUBSCRIPTION_FAILED 403: read permission revoked');
+  for (const person of [ann, bob]) assert.match(await person.synced(MEMBERS, 'error'), /^SUBSCRIPTION_FAILED 403: .*: read permission revoked/);
   for (const person of [bob, eve]) assert.equal((await person.revoked()).match(/[0-9.]+ ms/)[0], news.match(/[0-9.]+ ms/)[0]);
-  for (const person of [ann, bob]) await person.page.locator('#revoked').getByText('This page: SUBSCRIPTION_FAILED 403: read permission revoked.').waitFor();
+  for (const person of [ann, bob]) await person.page.locator('#revoked').filter({ hasText: /This page: .*: read permission revoked/ }).waitFor();
   await ann.screenshot('page-revoked');
   await bob.screenshot('page-revoked-phone-dark');
 
   await ann.askAgain();
-  await ann.page.locator('#revoked').getByText('read permission refused').waitFor();
+  await ann.page.locator('#revoked').filter({ hasText: 'read permission refused' }).waitFor();
   await ann.stream(MEMBERS).getByText('read permission refused').waitFor();
   assert.ok(await ann.page.getByRole('button', { name: 'Members may come in again in' }).isDisabled());
   await backend.publish(MEMBERS, { text: 'behind closed doors' });
