@@ -153,7 +153,7 @@ function onDemo(payload) {
 function countDown(seconds) {
   if (!(seconds > 0)) return showMembersMayRead();
   $('revoke').disabled = true;
-  $('revoke').textContent = `Members may come in again in ${seconds} s`;
+  $('revoke').textContent = `Members are back in ${seconds} s`;
   countdown = setTimeout(() => countDown(seconds - 1), 1000);
 }
 

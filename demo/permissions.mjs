@@ -63,6 +63,7 @@ async function takeRightBack() {
 async function end() {
   clearTimeout(pause);
   await backend.close();
+  log('info', 'ended');
   process.exit(0);
 }
 
