@@ -10,6 +10,10 @@ let client;
 let who;
 let gateway; // that serves us
 let lostAt; // ms, while the connection is away
+let revoked; // what the demo's backend told of the last revoke
+let countdown; // timer, while the button is asked for and members may not come in
+const MEMBERS = { name: 'chat', resourceId: 'members' };
+const PATIENCE_MS = 5000; // for the demo's backend to do what the button asks
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -60,6 +64,7 @@ function become(name) {
   client.onConnection(onConnection);
   client.connect();
   for (const stream of streams.values()) subscribe(stream);
+  client.subscribe({ name: 'demo' }, ({ payload }) => onDemo(payload));
   $('you').textContent = `this page, as ${describe(token)}`;
 }
 
@@ -116,12 +121,65 @@ function beat() {
   setTimeout(() => flow.classList.remove('beat'), 1200);
 }
 
+// --- the right to read, taken back ---
+
+// The news may be here before the answer to the request is.
+async function takeRightBack() {
+  $('revoke').disabled = true;
+  $('revoked').textContent = 'asked …';
+  countdown = setTimeout(() => notRevoked('the demo\'s backend has not answered; is it being started again?'), PATIENCE_MS);
+  const answer = await fetch('demo/revoke', { method: 'POST' }).catch((error) => ({ text: () => error.message }));
+  if (answer.status !== 202) notRevoked(await answer.text());
+}
+
+function notRevoked(why) {
+  clearTimeout(countdown);
+  countdown = undefined;
+  $('revoked').classList.remove('news');
+  $('revoked').textContent = `not taken back: ${why}`;
+  showMembersMayRead();
+}
+
+// Any page's button: all pages hear what the demo's backend did.
+function onDemo(payload) {
+  clearTimeout(countdown);
+  countdown = undefined;
+  if (payload.members !== false) return showMembersMayRead();
+  revoked = { ...payload, at: clock() };
+  countDown(Math.ceil(payload.pauseMs / 1000));
+  showRevoked();
+}
+
+function countDown(seconds) {
+  if (!(seconds > 0)) return showMembersMayRead();
+  $('revoke').disabled = true;
+  $('revoke').textContent = `Members are back in ${seconds} s`;
+  countdown = setTimeout(() => countDown(seconds - 1), 1000);
+}
+
+function showMembersMayRead() {
+  $('revoke').disabled = false;
+  $('revoke').textContent = 'Take the members\' right back';
+}
+
+const count = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
+
+// Our own end comes with its own reason, which may arrive before or after the news of it.
+function showRevoked() {
+  const { at, error, ended, ms, unconfirmed } = revoked;
+  const where = unconfirmed ? `${count(unconfirmed, 'gateway')} did not confirm` : 'confirmed by all gateways';
+  const own = streams.get(addressOf(MEMBERS))?.refusal;
+  const text = error ? `${at}: not taken back everywhere: ${error}` : `${at}: ${count(ended, 'subscription')} ended in ${ms} ms, ${where}.`;
+  $('revoked').textContent = own ? `${text} This page: ${own}.` : text;
+  $('revoked').classList.add('news');
+}
+
 // --- streams ---
 
 function join(channel) {
   const address = addressOf(channel);
   if (streams.has(address)) return streams.get(address).view.root.scrollIntoView({ block: 'nearest' });
-  const stream = { channel, address, view: streamView(channel, () => leave(address)), restored: 0, subscribedBefore: false };
+  const stream = { channel, address, view: streamView(channel, () => leave(address), () => subscribe(stream)), restored: 0, subscribedBefore: false };
   streams.set(address, stream);
   $('streams').append(stream.view.root);
   subscribe(stream);
@@ -136,22 +194,27 @@ function leave(address) {
   showTargets();
 }
 
-function streamView({ name, resourceId }, onLeave) {
+function streamView({ name, resourceId }, onLeave, onAgain) {
   const messages = element('ol', { className: 'messages', tabIndex: 0 }, element('li', { className: 'nothing', textContent: 'Nothing has come yet.' }));
   messages.setAttribute('role', 'log');
   const sync = element('p', { className: 'sync' });
+  const again = element('button', { type: 'button', className: 'quiet', textContent: 'Ask again', onclick: onAgain, hidden: true });
+  again.setAttribute('aria-label', `Ask again for ${addressOf({ name, resourceId })}`);
   const title = element('h3', {}, resourceId ? element('small', { textContent: `${name} : ` }) : '', resourceId || name);
   const button = element('button', { type: 'button', className: 'quiet', textContent: 'Leave', onclick: onLeave });
   button.setAttribute('aria-label', `Leave ${addressOf({ name, resourceId })}`);
-  const root = element('article', { className: 'stream' }, element('header', {}, title, button), sync, messages);
+  const root = element('article', { className: 'stream' }, element('header', {}, title, button), element('div', { className: 'refusal' }, sync, again), messages);
   root.dataset.address = addressOf({ name, resourceId });
   messages.setAttribute('aria-label', `Messages of ${root.dataset.address}`);
-  return { root, messages, sync };
+  return { root, messages, sync, again };
 }
 
 function showSync(stream, kind, text) {
   stream.view.sync.dataset.synced = kind;
   stream.view.sync.textContent = text;
+  stream.refusal = undefined;
+  stream.view.again.hidden = kind !== 'error';
+  stream.view.root.classList.toggle('refused', kind === 'error');
 }
 
 function subscribe(stream) {
@@ -176,6 +239,8 @@ function onSubscribed(stream, isSynced) {
 function onSubscriptionError(stream, error) {
   const code = error.status ? `${error.errorCode} ${error.status}` : error.errorCode;
   showSync(stream, error.recoverable ? 'away' : 'error', error.recoverable ? `${code}: coming back by itself` : `${code}: ${error.message}`);
+  if (!error.recoverable) stream.refusal = error.message;
+  if (revoked && countdown && stream.address === addressOf(MEMBERS)) showRevoked();
 }
 
 function onMessage(stream, { payload, publisher }, { offset, restored }) {
@@ -284,10 +349,12 @@ async function start() {
   become(who);
   join({ name: 'chat' });
   join({ name: 'chat', resourceId: 'room-1' });
+  join(MEMBERS);
   $('join').addEventListener('submit', onJoin);
   $('kind').addEventListener('change', () => { $('name').placeholder = $('kind').value === 'room' ? 'room-2' : 'news'; });
   $('to').addEventListener('change', showLines);
   $('kill').addEventListener('click', killGateway);
+  $('revoke').addEventListener('click', takeRightBack);
 }
 
 start().catch((error) => show($('trouble'), `This page cannot start: ${error.message}`));

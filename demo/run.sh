@@ -1,9 +1,10 @@
 # shellcheck shell=bash
-# demo/run.sh - `./dev run`: one broker, some gateways, the demo page, and the supervisor that
-# keeps them alive. Read by ./dev, whose functions and BUILD_DIR it uses.
+# demo/run.sh - `./dev run`: one broker, some gateways, the demo page with its backend, and the
+# supervisor that keeps them alive. Read by ./dev, whose functions and BUILD_DIR it uses.
 #
 # All that a run makes is in $RUN_DIR: logs, the effective settings, the FIFO on which the page asks to
-# kill a gateway, the demo's keys, and page/, the only folder that is served.
+# kill a gateway or to take a right back, the one on which the latter goes on to the demo's backend, the
+# demo's keys, and page/, the only folder that is served.
 
 RUN_DIR=${RUN_DIR:-$BUILD_DIR/run}
 TOKEN_SECONDS=$((30 * 24 * 3600))
@@ -13,6 +14,8 @@ RESTART_MAX_MS=8000    # this, until it has
 PROVEN_MS=10000        # lived for so long
 DRAIN_MS=1500          # between the signal to end and the one that cuts the gateways' drain short
 END_MS=10000           # for all to end
+CLOSE_MS=2000          # for the demo's backend to take its handler off the broker
+REVOKE_MS=1000         # between two revokes: more than the demo's backend needs for one
 
 # --- settings ---
 
@@ -116,10 +119,12 @@ prepare_page() {
 
 # --- processes ---
 
-CHILDREN=()                          # broker, gateway-1 ... in the order of their start
+CHILDREN=()                          # broker, permissions, gateway-1 ... in the order of their start
+GATEWAY_NAMES=()                     # those of them that are gateways
 declare -A PID=()                    # empty: it is to be started again
 declare -A BORN=() DUE=() PAUSE=()   # ms
 declare -A ASKED=()                  # its end was asked for
+REVOKED=0                            # ms: the last revoke
 
 now_ms() { REPLY=$((${EPOCHREALTIME/[.,]/} / 1000)); }
 
@@ -136,63 +141,79 @@ gateway_environment() {
     say "MILLRACE_GATEWAY_DEMO_CONTROL=$RUN_DIR/control"
 }
 
-# start NAME: in the background, its log in $RUN_DIR/NAME.log
-start() {
-    local name=$1 program=broker/millrace-broker environment=()
-    if [ "$name" != broker ]; then
+# Becomes the process that is called NAME.
+become() {
+    local environment=() program=broker/millrace-broker
+    case $1 in
+    permissions) MILLRACE_BACKENDS=$(setting broker backends) exec node demo/permissions.mjs <"$RUN_DIR/permissions.in" ;;
+    broker) ;;
+    *)
         program=gateway/millrace-gateway
-        mapfile -t environment < <(gateway_environment "${name##*-}")
-    fi
-    env "${environment[@]}" "$BUILD_DIR/$program" --config "$RUN_DIR/node.ini" \
-        2>>"$RUN_DIR/$name.log" {CONTROL}>&- &
-    PID[$name]=$!
-    now_ms && BORN[$name]=$REPLY
+        mapfile -t environment < <(gateway_environment "${1##*-}")
+        ;;
+    esac
+    exec env "${environment[@]}" "$BUILD_DIR/$program" --config "$RUN_DIR/node.ini"
 }
 
-is_alive() { [ -n "${PID[$1]}" ] && kill -0 "${PID[$1]}" 2>/dev/null; }
+# start NAME: in the background, its log in $RUN_DIR/NAME.log
+start() {
+    become "$1" 2>>"$RUN_DIR/$1.log" {CONTROL}>&- {PERMISSIONS}>&- &
+    PID[$1]=$!
+    now_ms && BORN[$1]=$REPLY
+}
 
+is_alive() { [ -n "${PID[$1]:-}" ] && kill -0 "${PID[$1]}" 2>/dev/null; }
+
+# any_alive NAME...
 any_alive() {
     local name
-    for name in "${CHILDREN[@]}"; do is_alive "$name" && return 0; done
+    for name; do is_alive "$name" && return 0; done
     return 1
 }
 
-# signal_all SIGNAL [NAME]: to all, or to all but NAME
+# signal_all SIGNAL NAME...
 signal_all() {
     local name
-    for name in "${CHILDREN[@]}"; do
-        [ "$name" = "${2:-}" ] || ! is_alive "$name" || kill "-$1" "${PID[$name]}" 2>/dev/null || true
+    for name in "${@:2}"; do
+        ! is_alive "$name" || kill "-$1" "${PID[$name]}" 2>/dev/null || true
     done
 }
 
-# wait_end MS: true when all have ended within this time
-wait_end() {
+# end_all MS NAME...: asks them to end; true when all have within this time
+end_all() {
     local tenths
+    signal_all TERM "${@:2}"
     for ((tenths = 0; tenths < $1 / 100; tenths++)); do
-        any_alive || return 0
+        any_alive "${@:2}" || return 0
         sleep 0.1
     done
-    ! any_alive
+    ! any_alive "${@:2}"
 }
 
+# The demo's backend takes its handler off the broker, which has to be there; and since without a
+# handler everybody may read, the gateways are gone by then. Asking them twice cuts their drain short.
 stop_all() {
     trap '' INT TERM
-    signal_all TERM
-    wait_end "$DRAIN_MS" && return 0
-    signal_all TERM broker
-    wait_end "$END_MS" && return 0
+    end_all "$DRAIN_MS" "${GATEWAY_NAMES[@]}" || end_all "$END_MS" "${GATEWAY_NAMES[@]}" || true
+    [ "$HAS_PAGE" != yes ] || end_all "$CLOSE_MS" permissions || true
+    end_all "$END_MS" broker && ! any_alive "${CHILDREN[@]}" && return 0
     say "some processes do not end; killing them"
-    signal_all KILL
+    signal_all KILL "${CHILDREN[@]}"
 }
 
 last_words() { tail -n 1 "$RUN_DIR/$1.log"; }
 
-# wait_ready NAME ADDRESS PORT: its /readyz is green in time; a process that ends before ends all.
+# green ADDRESS PORT: is what its /readyz says; so is a process that has no such port.
+green() { [ "$2" = 0 ] || curl -fsS -o /dev/null "http://$1:$2/readyz"; }
+
+# has_registered: the demo's backend, whose log says so
+has_registered() { grep -q '"event":"registered"' "$RUN_DIR/permissions.log"; }
+
+# wait_ready NAME COMMAND...: until the command succeeds; a process that ends before ends all.
 wait_ready() {
     local until
     now_ms && until=$((REPLY + PATIENCE_MS))
-    while [ "$3" != 0 ]; do
-        curl -fsS -o /dev/null "http://$2:$3/readyz" 2>/dev/null && return 0
+    until "${@:2}" 2>/dev/null; do
         if ! is_alive "$1"; then
             stop_all
             die "the $1 ended: $(last_words "$1")"
@@ -200,12 +221,13 @@ wait_ready() {
         now_ms
         if [ "$REPLY" -ge "$until" ]; then
             stop_all
-            die "the $1 is not ready after $((PATIENCE_MS / 1000)) seconds: $(curl -sS "http://$2:$3/readyz" 2>&1)"
+            die "the $1 is not ready after $((PATIENCE_MS / 1000)) seconds: $("${@:2}" 2>&1 || last_words "$1")"
         fi
         sleep 0.1
     done
 }
 
+# The handler is there before the gateways: until then everybody may read.
 start_all() {
     local number name
     for name in "${CHILDREN[@]}"; do
@@ -213,10 +235,14 @@ start_all() {
         PAUSE[$name]=$RESTART_MS
     done
     start broker
-    wait_ready broker "$(setting broker admin_address)" "$(setting broker admin_port)"
-    for ((number = 1; number <= GATEWAYS; number++)); do start "${CHILDREN[number]}"; done
+    wait_ready broker green "$(setting broker admin_address)" "$(setting broker admin_port)"
+    if [ "$HAS_PAGE" = yes ]; then
+        start permissions
+        wait_ready permissions has_registered
+    fi
+    for name in "${GATEWAY_NAMES[@]}"; do start "$name"; done
     for ((number = 1; number <= GATEWAYS; number++)); do
-        wait_ready "${CHILDREN[number]}" "$(setting gateway admin_address)" "$(gateway_admin_port "$number")"
+        wait_ready "${GATEWAY_NAMES[number - 1]}" green "$(setting gateway admin_address)" "$(gateway_admin_port "$number")"
     done
 }
 
@@ -249,16 +275,27 @@ look_after() {
     fi
 }
 
-# obey LINE: what the demo page asks for, by a gateway. Only "kill" and one of our gateways.
+# obey LINE: what the demo page asks for, by a gateway. Only "revoke", or "kill" and one of our gateways.
 obey() {
     local name
-    for name in "${CHILDREN[@]:1}"; do
+    [ "$1" != revoke ] || take_right_back
+    for name in "${GATEWAY_NAMES[@]}"; do
         if [ "$1" != "kill $name" ] || ! is_alive "$name"; then continue; fi
         say "killing $name, as the demo page asks"
         ASKED[$name]=yes
         kill -KILL "${PID[$name]}" 2>/dev/null || true
         return 0
     done
+}
+
+# The demo's backend does it. One that is away is not asked later; and it is never asked faster than it
+# reads, since a full FIFO would stop us here.
+take_right_back() {
+    now_ms
+    is_alive permissions && [ $((REPLY - REVOKED)) -ge "$REVOKE_MS" ] || return 0
+    REVOKED=$REPLY
+    say "taking the members' right back, as the demo page asks"
+    say revoke >&"$PERMISSIONS"
 }
 
 # Until a signal. bash's own words on processes that were killed are left out. The time of a read may
@@ -277,11 +314,11 @@ supervise() {
     done 2>/dev/null
 }
 
-# The FIFO is open for reading and writing here, so that it has a reader and never an end.
-open_control() {
-    rm -f "$RUN_DIR/control"
-    mkfifo -m 600 "$RUN_DIR/control"
-    exec {CONTROL}<>"$RUN_DIR/control"
+# The FIFOs are open for reading and writing here, so that they have a reader and never an end.
+open_fifos() {
+    rm -f "$RUN_DIR/control" "$RUN_DIR/permissions.in"
+    mkfifo -m 600 "$RUN_DIR/control" "$RUN_DIR/permissions.in"
+    exec {CONTROL}<>"$RUN_DIR/control" {PERMISSIONS}<>"$RUN_DIR/permissions.in"
 }
 
 # --- the command ---
@@ -356,9 +393,11 @@ run() {
     if is_loopback "$(setting gateway listen_address)"; then HAS_PAGE=yes; fi
     write_node_settings >"$RUN_DIR/node.ini"
     if [ "$HAS_PAGE" = yes ]; then prepare_page; fi
-    open_control
+    open_fifos
+    for ((number = 1; number <= GATEWAYS; number++)); do GATEWAY_NAMES+=("$(gateway_name "$number")"); done
     CHILDREN=(broker)
-    for ((number = 1; number <= GATEWAYS; number++)); do CHILDREN+=("$(gateway_name "$number")"); done
+    if [ "$HAS_PAGE" = yes ]; then CHILDREN+=(permissions); fi
+    CHILDREN+=("${GATEWAY_NAMES[@]}")
     step "starting $(what_runs)"
     trap 'say ""; say "stopping"; stop_all; exit 0' INT TERM
     start_all

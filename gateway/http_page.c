@@ -139,20 +139,34 @@ static int open_control(const http_page_t *self)
 }
 
 /* The answer first: this may be the gateway that is killed. */
+static int tell(struct lws *wsi, int control, struct span line)
+{
+    int result = answer(wsi, "202 Accepted", "", "the supervisor was asked");
+    if (write(control, line.data, line.size) != (ssize_t)line.size)
+        log_warn("demo_control_lost", LOG_TEXT("error", strerror(errno)));
+    close(control);
+    return result;
+}
+
 static int kill_gateway(http_page_t *self, struct lws *wsi, struct span gateway)
 {
     char line[sizeof "kill \n" + HTTP_REQUEST_NAME_MAX];
     int size = snprintf(line, sizeof line, "kill %.*s\n", SPAN_ARG(gateway));
-    int fd = open_control(self);
-    if (fd < 0)
+    int control = open_control(self);
+    if (control < 0)
         return refuse(self, wsi, HTTP_REFUSED_SUPERVISOR);
     self->metrics->demo_kills_total++;
     log_info("demo_kill", LOG_SPAN("gateway", gateway));
-    int result = answer(wsi, "202 Accepted", "", "the supervisor was asked");
-    if (write(fd, line, (size_t)size) != size)
-        log_warn("demo_kill_lost", LOG_TEXT("error", strerror(errno)));
-    close(fd);
-    return result;
+    return tell(wsi, control, span_of(line, (size_t)size));
+}
+
+static int take_right_back(http_page_t *self, struct lws *wsi)
+{
+    int control = open_control(self);
+    if (control < 0)
+        return refuse(self, wsi, HTTP_REFUSED_SUPERVISOR);
+    log_info("demo_revoke", LOG_TEXT("asked_by", "page"));
+    return tell(wsi, control, span_text("revoke\n"));
 }
 
 /* --- requests --- */
@@ -190,6 +204,8 @@ int http_page_answer(http_page_t *self, struct lws *wsi)
         return serve(self, wsi, request.method, name);
     case HTTP_KILL:
         return kill_gateway(self, wsi, name);
+    case HTTP_REVOKE:
+        return take_right_back(self, wsi);
     default:
         return refuse(self, wsi, verdict);
     }

@@ -4,7 +4,8 @@
 struct lws;
 struct lws_plat_file_ops;
 
-/* http_page - the demo page on the clients' port: its files, and its button that kills a gateway.
+/* http_page - the demo page on the clients' port: its files, and its buttons that kill a
+ * gateway and take a permission back.
  *
  * One request a connection, then it ends. Files are sent by libwebsockets, a piece whenever the
  * socket takes it and with its time limit; nothing of a file is kept here.

@@ -6,7 +6,8 @@
 #include "gateway/handshake.h"
 #include "proto/limits.h"
 
-#define KILL_PATH "/demo/kill/"
+#define KILL_PATH   "/demo/kill/"
+#define REVOKE_PATH "/demo/revoke"
 
 static const struct {
     const char *ending, *type;
@@ -53,13 +54,13 @@ static enum http_verdict judge_file(const struct http_request *request, struct s
 }
 
 /* Browsers send an Origin with every POST; who sends none is no web page. */
-static enum http_verdict judge_kill(const struct http_request *request, struct span *name)
+static enum http_verdict judge_control(const struct http_request *request, enum http_verdict wanted)
 {
     if (request->method != HTTP_POST)
         return HTTP_REFUSED_METHOD;
     if (!handshake_origin_allowed(request->origin, request->host, span_of(NULL, 0)))
         return HTTP_REFUSED_ORIGIN;
-    return address_is_id(*name) ? HTTP_KILL : HTTP_REFUSED_GATEWAY;
+    return wanted;
 }
 
 enum http_verdict http_request_judge(const struct http_request *request, struct span *name)
@@ -67,10 +68,13 @@ enum http_verdict http_request_judge(const struct http_request *request, struct 
     struct span kill = span_text(KILL_PATH), path = request->path;
     if (!handshake_host_is_local(request->host))
         return HTTP_REFUSED_HOST;
+    *name = span_of(NULL, 0);
+    if (span_is(path, REVOKE_PATH))
+        return judge_control(request, HTTP_REVOKE);
     if (path.size < kill.size || memcmp(path.data, kill.data, kill.size) != 0)
         return judge_file(request, name);
     *name = span_of(path.data + kill.size, path.size - kill.size);
-    return judge_kill(request, name);
+    return judge_control(request, address_is_id(*name) ? HTTP_KILL : HTTP_REFUSED_GATEWAY);
 }
 
 const char *http_request_status(enum http_verdict verdict)

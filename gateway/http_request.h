@@ -4,10 +4,9 @@
 /* http_request - what does a plain HTTP request to a gateway with a demo page ask for?
  *
  * GET or HEAD of / or /FILE, one level, nothing hidden, known types only; POST of
- * /demo/kill/GATEWAY from the page itself. The Host must be this machine by a name or address that
- * cannot mean another one, so that no web page can reach the demo through a name of its own that
- * it lets point here.
- * Pure. All spans are borrowed.
+ * /demo/kill/GATEWAY or /demo/revoke from the page itself. The Host must be this machine by a name
+ * or address that cannot mean another one, so that no web page can reach the demo through a name of
+ * its own that it lets point here. Pure. All spans are borrowed.
  */
 
 #define HTTP_REQUEST_NAME_MAX 64 /* of a file or a gateway */
@@ -23,6 +22,7 @@ struct http_request {
 enum http_verdict {
     HTTP_FILE,
     HTTP_KILL,
+    HTTP_REVOKE,
 #define REFUSAL(NAME, status, text) HTTP_REFUSED_##NAME,
 #include "gateway/http_request.def"
 #undef REFUSAL
@@ -30,7 +30,8 @@ enum http_verdict {
 };
 
 /* The first thing that is wrong (never REFUSED_SUPERVISOR), or what is asked for: *name is then
- * the file's or the gateway's, made of letters, digits, '.', '_' and '-'. */
+ * the file's or the gateway's, made of letters, digits, '.', '_' and '-'; empty for a revoke, which
+ * takes no word of the client's. */
 enum http_verdict http_request_judge(const struct http_request *request, struct span *name);
 
 /* The Content-Type of a file that http_request_judge has named. */

@@ -1,6 +1,7 @@
 /* A request to the demo page: a byte for the method, then Host, Origin and path, one a line (the
  * path may go on over lines). Whatever is let through names one file or gateway, of harmless
- * letters only, and comes from this machine; a kill comes from the page itself. */
+ * letters only, or nothing at all, and comes from this machine; a kill and a revoke come from the
+ * page itself. */
 #include "fuzz.h"
 #include "gateway/handshake.h"
 #include "gateway/http_request.h"
@@ -26,6 +27,14 @@ static bool is_harmless(struct span name)
     return name.size > 0 && name.size <= HTTP_REQUEST_NAME_MAX;
 }
 
+static bool names_what_it_may(enum http_verdict verdict, struct span path, struct span name)
+{
+    if (verdict == HTTP_REVOKE)
+        return name.size == 0 && span_is(path, "/demo/revoke");
+    return is_harmless(name) &&
+           (verdict == HTTP_KILL || (name.data[0] != '.' && http_request_type(name)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
@@ -36,14 +45,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request.origin = next_line(&rest);
     request.path = rest;
     enum http_verdict verdict = http_request_judge(&request, &name);
-    if (verdict != HTTP_FILE && verdict != HTTP_KILL) {
+    if (verdict != HTTP_FILE && verdict != HTTP_KILL && verdict != HTTP_REVOKE) {
         FUZZ_CHECK(http_request_status(verdict) && http_request_text(verdict));
         return 0;
     }
-    FUZZ_CHECK(is_harmless(name) && handshake_host_is_local(request.host));
-    if (verdict == HTTP_FILE)
-        FUZZ_CHECK(name.data[0] != '.' && http_request_type(name));
-    else
+    FUZZ_CHECK(names_what_it_may(verdict, request.path, name));
+    FUZZ_CHECK(handshake_host_is_local(request.host));
+    if (verdict != HTTP_FILE)
         FUZZ_CHECK(request.method == HTTP_POST &&
                    handshake_origin_allowed(request.origin, request.host, span_of(NULL, 0)));
     return 0;

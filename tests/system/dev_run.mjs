@@ -36,7 +36,8 @@ export async function freeRange(count) {
 // What a process is, by its program and, for a gateway, its settings; undefined for any other.
 function nameOf(pid) {
   try {
-    const program = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0].split('/').at(-1);
+    const [program, script] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').map((word) => word.split('/').at(-1));
+    if (script === 'permissions.mjs') return 'permissions';
     if (program === 'millrace-broker') return 'broker';
     if (program !== 'millrace-gateway') return undefined;
     return readFileSync(`/proc/${pid}/environ`, 'utf8').match(/(?:^|\0)MILLRACE_GATEWAY_NAME=([^\0]*)/)[1];
@@ -71,7 +72,7 @@ export class DevRun {
     return this.child.line('stdout', (line) => line.includes(text), ms, from);
   }
 
-  // {name: pid} of the processes that it has started and that live: broker, gateway-1 ...
+  // {name: pid} of the processes that it has started and that live: broker, permissions, gateway-1 ...
   get processes() {
     const { pid } = this.child;
     const names = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/ +/).map((child) => [nameOf(child), Number(child)]);

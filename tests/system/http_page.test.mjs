@@ -159,6 +159,7 @@ served('a kill without a supervisor', async () => {
   assert.equal(await kill('gateway-7'), 503); // no FIFO
   execFileSync('mkfifo', [control]);
   assert.equal(await kill('gateway-7'), 503); // nobody reads it
+  assert.equal(await raw('/demo/revoke', { method: 'POST' }), 503);
   assert.equal(await cluster.metric('demo_kills_total'), 0);
 });
 
@@ -181,6 +182,24 @@ served('a kill is one line to the supervisor', async () => {
   assert.equal(await cluster.metric('demo_kills_total'), 3);
 });
 
+served('a revoke is a line of one fixed word', async () => {
+  const supervisor = new Child('supervisor', 'bash', ['-c', 'exec <>"$0"; echo open; exec cat', control]);
+  atEnd(() => supervisor.stop());
+  await supervisor.line('stdout', (line) => line === 'open');
+  const own = `http://127.0.0.1:${cluster.clientPort}`;
+  const revoke = (rest, options) => raw(`/demo/revoke${rest}`, { method: 'POST', ...options });
+  for (const Origin of ['https://evil.example', 'null', `${own}0`]) assert.equal(await revoke('', { headers: { Origin } }), 403, Origin);
+  for (const method of ['GET', 'HEAD', 'PUT']) assert.equal(await revoke('', { method }), 405, method);
+  assert.equal(await revoke('', { headers: { Host: 'evil.example' } }), 403);
+  for (const rest of ['/all', '%20all', 'd', '%c3%a4']) assert.equal(await revoke(rest), 404, rest);
+  assert.notEqual(await revoke('%0akill%20b'), 202);
+  assert.equal(await revoke('?channel=chat', { headers: { Origin: own } }), 202);
+  assert.equal(await revoke('', { headers: { Origin: own, 'Content-Length': 4 }, body: 'chat' }), 202);
+  assert.equal(await kill('last'), 202);
+  await supervisor.line('stdout', (line) => line === 'kill last');
+  assert.deepEqual(supervisor.stdout, ['open', 'revoke', 'revoke', 'kill last']);
+});
+
 scenarioWith('a control that is no FIFO is left alone', {
   gateway: { demo: 'yes', demo_root: '/nonexistent', demo_control: (at) => join(at.directory, 'plain') },
 }, async (other) => {
@@ -201,6 +220,7 @@ scenarioWith('without demo there is no page, no control and no name', {}, async 
   const at = `http://127.0.0.1:${plain.clientPort}`;
   assert.equal((await httpGet(`${at}/`)).status, 404);
   assert.equal((await httpGet(`${at}/demo/kill/gateway`, { method: 'POST' })).status, 404);
+  assert.equal((await httpGet(`${at}/demo/revoke`, { method: 'POST' })).status, 404);
   assert.equal((await Client.open(plain)).connected.data, undefined);
 });
 

@@ -1,17 +1,19 @@
 // The demo page in Debian's Chromium, on what `./dev run --gateways 2` starts: rooms and channels are
-// isolated, identities change, and a gateway that is killed by the page's own button costs nobody a
-// message. Screenshots of it all stay in tests/output/.
+// isolated, identities change, a gateway that is killed by the page's own button costs nobody a message,
+// and a right that the other button takes back is gone at once. Screenshots of it all stay in tests/output/.
 import assert from 'node:assert/strict';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { chromium } from 'playwright-core';
 import { Backend } from './backend.mjs';
-import { atEnd, patience, root, run, scenario, temporaryDirectory } from './harness.mjs';
+import { atEnd, patience, root, run, scenario, temporaryDirectory, until } from './harness.mjs';
 import { DevRun } from './dev_run.mjs';
 
 const output = join(root, 'tests/output');
 const LONG = patience; // ms for anything that has to happen in a browser
+const PAUSE_MS = 8000; // for which members stay out
+const MEMBERS = 'chat:members';
 let node;
 let browser;
 let directory;
@@ -19,7 +21,7 @@ let directory;
 before(async () => {
   directory = await temporaryDirectory();
   await mkdir(output, { recursive: true });
-  node = await DevRun.start(['--gateways', '2'], { RUN_DIR: directory });
+  node = await DevRun.start(['--gateways', '2'], { RUN_DIR: directory, DEMO_PAUSE_MS: `${PAUSE_MS}` });
   browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -85,6 +87,32 @@ class Person {
       from: item.querySelector('.from :first-child').textContent,
       restored: item.classList.contains('restored') && item.querySelector('.tag')?.textContent === 'restored',
     })));
+  }
+
+  async become(who) {
+    await this.page.getByRole('radio', { name: who }).check();
+    await this.page.locator('#you').getByText(`this page, as ${who}`).waitFor();
+    await this.connected();
+  }
+
+  // Presses the button, and returns the news that this page shows of it.
+  async takeRightBack() {
+    await this.page.getByRole('button', { name: 'Take the members\' right back' }).click();
+    return this.revoked();
+  }
+
+  async revoked() {
+    const news = this.page.locator('#revoked.news');
+    await news.waitFor();
+    return news.textContent();
+  }
+
+  async membersBack() {
+    await this.page.getByRole('button', { name: 'Take the members\' right back', disabled: false }).waitFor();
+  }
+
+  async askAgain() {
+    await this.page.getByRole('button', { name: `Ask again for ${MEMBERS}` }).click();
   }
 
   async join(kind, name) {
@@ -165,6 +193,93 @@ scenario('who am I: the three demo tokens', null, async () => {
     await ann.rows('chat', `hello ${who}`);
   }
   ann.well();
+});
+
+scenario('the site\'s own code decides who gets into the members\' room', null, async () => {
+  const ann = await Person.open();
+  const backend = publisher();
+  const refused = /^SUBSCRIPTION_FAILED 403: .*: read permission refused/;
+  assert.match(await ann.synced(MEMBERS, 'error'), refused);
+  await ann.askAgain();
+  assert.match(await ann.synced(MEMBERS, 'error'), refused);
+  for (const who of ['member', 'admin']) {
+    await ann.become(who);
+    await ann.synced(MEMBERS, 'first');
+    await backend.publish(MEMBERS, { text: `hello ${who}` });
+    await ann.rows(MEMBERS, `hello ${who}`);
+  }
+  await ann.become('visitor');
+  assert.match(await ann.synced(MEMBERS, 'error'), refused);
+  await backend.publish(MEMBERS, { text: 'not for visitors' });
+  await backend.publish('chat', { text: 'for all' });
+  await ann.rows('chat', 'for all');
+  assert.equal(await ann.page.getByText('not for visitors').count(), 0);
+
+  const source = (await readFile(join(root, 'demo/permissions.mjs'), 'utf8')).replaceAll(/\s+/g, ' ');
+  for (const lines of (await ann.page.locator('#handler').textContent()).split('\n\n')) {
+    assert.ok(source.includes(lines.replaceAll(/\s+/g, ' ')), `the page shows other code than it runs: ${lines}`);
+  }
+  ann.well();
+});
+
+scenario('a right that is taken back is gone at once on all pages, and comes back', null, { timeout: 240000 }, async () => {
+  const [ann, bob, eve] = await Promise.all([Person.open(), Person.open({ colorScheme: 'dark', viewport: { width: 360, height: 740 } }), Person.open()]);
+  const backend = publisher();
+  for (const person of [ann, bob]) {
+    await person.become('member');
+    await person.synced(MEMBERS, 'first');
+  }
+  await backend.publish(MEMBERS, { text: 'among us' });
+  for (const person of [ann, bob]) await person.rows(MEMBERS, 'among us');
+
+  const news = await ann.takeRightBack();
+  assert.match(news, /: 2 subscriptions ended in [0-9.]+ ms, confirmed by all gateways\./);
+  for (const person of [ann, bob]) assert.match(await person.synced(MEMBERS, 'error'), /^SUBSCRIPTION_FAILED 403: .*: read permission revoked/);
+  for (const person of [bob, eve]) assert.equal((await person.revoked()).match(/[0-9.]+ ms/)[0], news.match(/[0-9.]+ ms/)[0]);
+  for (const person of [ann, bob]) await person.page.locator('#revoked').filter({ hasText: /This page: .*: read permission revoked/ }).waitFor();
+  await ann.screenshot('page-revoked');
+  await bob.screenshot('page-revoked-phone-dark');
+
+  await ann.askAgain();
+  await ann.page.locator('#revoked').filter({ hasText: 'read permission refused' }).waitFor();
+  await ann.stream(MEMBERS).getByText('read permission refused').waitFor();
+  assert.ok(await ann.page.getByRole('button', { name: 'Members are back in' }).isDisabled());
+  await backend.publish(MEMBERS, { text: 'behind closed doors' });
+  await Promise.all([ann, bob, eve].map((person) => person.membersBack()));
+  for (const person of [ann, bob]) {
+    await person.askAgain();
+    await person.synced(MEMBERS, 'first');
+  }
+  await backend.publish(MEMBERS, { text: 'welcome back' });
+  for (const person of [ann, bob]) assert.deepEqual(texts(await person.rows(MEMBERS, 'welcome back')), ['among us', 'welcome back']);
+  for (const person of [ann, bob, eve]) person.well();
+});
+
+scenario('the demo\'s backend is killed: it is started again, and nobody gets in without it', null, { timeout: 240000 }, async () => {
+  const [ann, eve] = await Promise.all([Person.open(), Person.open()]);
+  await ann.become('member');
+  await ann.synced(MEMBERS, 'first');
+  const killed = node.pid('permissions');
+  const printed = node.child.stdout.length;
+  process.kill(killed, 'SIGKILL');
+  await node.line('permissions ended (SIGKILL); starting it again in 1 s', LONG, printed);
+  await eve.askAgain();
+  await until(LONG, 'another backend', () => node.processes.permissions);
+  assert.notEqual(node.pid('permissions'), killed);
+  await until(LONG, 'eve\'s refusal by the new one', async () => {
+    const line = await eve.stream(MEMBERS).locator('.sync').textContent();
+    if (line.includes('503')) await eve.askAgain();
+    return /403: .*: read permission refused/.test(line);
+  });
+  // Whoever was in stays in, and the new one obeys the button.
+  assert.match(await ann.synced(MEMBERS, 'first'), /the first time/);
+  assert.match(await ann.takeRightBack(), /: 1 subscription ended in/);
+  await Promise.all([ann, eve].map((person) => person.membersBack()));
+  for (const line of (await readFile(join(directory, 'permissions.log'), 'utf8')).trim().split('\n')) {
+    assert.equal(JSON.parse(line).process, 'permissions');
+  }
+  ann.well();
+  eve.well();
 });
 
 scenario('the gateway is killed by the button: nothing is lost, what was missed is marked', null, { timeout: 240000 }, async () => {
@@ -260,6 +375,14 @@ scenario('by keyboard alone', null, async () => {
   await keyboard.type('typed');
   await keyboard.press('Enter');
   await ann.synced('chat:typed', 'first');
+  await ann.synced(MEMBERS, 'first');
+  await ann.page.getByRole('button', { name: 'Take the members\' right back' }).focus();
+  await keyboard.press('Enter');
+  assert.match(await ann.revoked(), /: 1 subscription ended in/);
+  await ann.membersBack();
+  await ann.page.getByRole('button', { name: `Ask again for ${MEMBERS}` }).focus();
+  await keyboard.press('Enter');
+  await ann.synced(MEMBERS, 'first');
   const nameless = await ann.page.locator('button, input, select, [tabindex]').evaluateAll((nodes) => nodes
     .filter((at) => !(at.labels?.length > 0 || at.ariaLabel || at.textContent.trim())).map((at) => at.outerHTML));
   assert.deepEqual(nameless, []);

@@ -9,7 +9,7 @@ import { after, before } from 'node:test';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
 import { DevRun, freeRange } from './dev_run.mjs';
-import { atEnd, httpGet, patience, scenario, temporaryDirectory, within } from './harness.mjs';
+import { atEnd, httpGet, patience, scenario, temporaryDirectory, until, within } from './harness.mjs';
 
 let directory;
 before(async () => {
@@ -32,7 +32,7 @@ scenario('two gateways on one port: what ends is started again, what is asked is
   const node = await DevRun.start(['--gateways', '2'], fresh('two'));
   atEnd(() => node.stop());
   const first = node.processes;
-  assert.deepEqual(Object.keys(first).sort(), ['broker', 'gateway-1', 'gateway-2']);
+  assert.deepEqual(Object.keys(first).sort(), ['broker', 'gateway-1', 'gateway-2', 'permissions']);
   await Promise.all(['broker', 'gateway-1', 'gateway-2'].map((name) => node.ready(name)));
   await node.line(node.page);
 
@@ -46,15 +46,19 @@ scenario('two gateways on one port: what ends is started again, what is asked is
   await node.ready('broker');
   assert.notEqual(node.pid('broker'), first.broker);
 
+  process.kill(first.permissions, 'SIGKILL');
+  await node.line('permissions ended (SIGKILL); starting it again in 1 s');
+  await until(patience, 'another backend of the demo', () => node.processes.permissions);
+
   // By the page: its own gateways only.
-  for (const name of ['broker', 'gateway-3', `${first['gateway-1']}`, 'gateway-1']) {
+  for (const name of ['broker', 'permissions', 'gateway-3', `${first['gateway-1']}`, 'gateway-1']) {
     assert.equal((await httpGet(`${node.page}demo/kill/${name}`, { method: 'POST' })).status, 202);
   }
   await node.line('killing gateway-1, as the demo page asks');
   await node.line('gateway-1 ended (SIGKILL); starting it again in 1 s');
   await node.ready('gateway-1');
-  assert.deepEqual(node.child.stdout.filter((line) => /^(broker|gateway-\d) ended/.test(line)).map((line) => line.split(' ')[0]),
-    ['gateway-2', 'broker', 'gateway-1']);
+  assert.deepEqual(node.child.stdout.filter((line) => /^(broker|permissions|gateway-\d) ended/.test(line)).map((line) => line.split(' ')[0]),
+    ['gateway-2', 'broker', 'permissions', 'gateway-1']);
 
   // All of it still works, with the tokens that it has made, and nobody else can read the key.
   const { tokens, gateways } = JSON.parse((await httpGet(`${node.page}config.json`)).text);
@@ -69,15 +73,32 @@ scenario('two gateways on one port: what ends is started again, what is asked is
     await backend.publish('chat', { text: 'hello' });
     assert.deepEqual((await client.publication('chat')).data, { text: 'hello' });
   }
-  const about = execFileSync('stat', ['-c', '%a', join(directory, 'two/demo-key.json'), join(directory, 'two/control')]);
-  assert.equal(`${about}`, '600\n600\n');
+  const secret = ['demo-key.json', 'control', 'permissions.in'].map((name) => join(directory, 'two', name));
+  assert.equal(`${execFileSync('stat', ['-c', '%a', ...secret])}`, '600\n600\n600\n');
   assert.equal((await httpGet(`${node.page}demo-key.json`)).status, 404);
 
-  // With clients connected it is over within seconds.
+  // The members' room: refused to a visitor, and open to a member until the right is taken back.
+  const [visitor, member] = await Promise.all(['visitor', 'member'].map(async (name) => {
+    const client = await Client.open({ clientPort: node.ports.client }, { connect: false });
+    await client.command('connect', { token: tokens[name] });
+    return client;
+  }));
+  await until(patience, 'the refusal', async () => (await visitor.command('subscribe', { channel: 'chat:members' })).error?.code === 403);
+  await member.subscribe('chat:members');
+  const news = await Client.open({ clientPort: node.ports.client }, { connect: false });
+  await news.command('connect', { token: tokens.visitor });
+  await news.subscribe('demo');
+  assert.equal((await httpGet(`${node.page}demo/revoke`, { method: 'POST' })).status, 202);
+  const { data } = await news.publication('demo');
+  assert.deepEqual({ ...data, ms: 0 }, { members: false, affected: 1, ended: 1, unconfirmed: 0, ms: 0, pauseMs: 15000 });
+  assert.equal((await member.command('subscribe', { channel: 'chat:members' })).error?.code, 403);
+
+  // With clients connected it is over within seconds, and the demo's handler is off the broker.
   const began = performance.now();
   const { code } = await node.stop();
   assert.equal(code, 0);
   assert.ok(performance.now() - began < 30000);
+  assert.match(await readFile(join(directory, 'two/permissions.log'), 'utf8'), /"event":"ended"\}\n$/);
 });
 
 scenario('a port that is taken is named', null, async () => {

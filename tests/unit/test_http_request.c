@@ -106,16 +106,35 @@ START_TEST(a_kill_is_a_post)
 }
 END_TEST
 
-START_TEST(only_the_page_itself_may_kill)
+START_TEST(a_revoke_is_one_fixed_word)
+{
+    ck_assert_int_eq(post("/demo/revoke"), HTTP_REVOKE);
+    ck_assert_uint_eq(name.size, 0);
+    const char *const bad[] = {"/demo/revoke/",      "/demo/revoke/a", "/demo/revoke\nkill b",
+                               "/demo/revoked",      "/demo/revok",    "/demo//revoke",
+                               "/demo/revoke/../js", "/DEMO/REVOKE",   "demo/revoke"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_int_eq(post(bad[i]), HTTP_REFUSED_PATH);
+    static const enum http_method others[] = {HTTP_GET, HTTP_HEAD, HTTP_OTHER};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        request.method = others[i];
+        ck_assert_int_eq(get("/demo/revoke"), HTTP_REFUSED_METHOD);
+    }
+}
+END_TEST
+
+START_TEST(only_the_page_itself_may_control)
 {
     const char *const foreign[] = {"https://evil.example",  "http://localhost",      "null",
                                    "http://localhost:8001", "http://127.0.0.1:8000", "x"};
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         request.origin = span_text(foreign[i]);
         ck_assert_int_eq(post("/demo/kill/gateway-1"), HTTP_REFUSED_ORIGIN);
+        ck_assert_int_eq(post("/demo/revoke"), HTTP_REFUSED_ORIGIN);
     }
     request.origin = span_of(NULL, 0); /* curl */
     ck_assert_int_eq(post("/demo/kill/gateway-1"), HTTP_KILL);
+    ck_assert_int_eq(post("/demo/revoke"), HTTP_REVOKE);
 }
 END_TEST
 
@@ -143,6 +162,7 @@ START_TEST(the_host_is_this_machine)
         request.host = span_text(other[i]);
         ck_assert_int_eq(get("/"), HTTP_REFUSED_HOST);
         ck_assert_int_eq(post("/demo/kill/gateway-1"), HTTP_REFUSED_HOST);
+        ck_assert_int_eq(post("/demo/revoke"), HTTP_REFUSED_HOST);
         request.method = HTTP_GET;
     }
 }
@@ -151,7 +171,7 @@ END_TEST
 START_TEST(every_refusal_has_a_status_and_a_text)
 {
     ck_assert_ptr_null(http_request_status(HTTP_FILE));
-    for (int i = HTTP_KILL + 1; i < HTTP_VERDICTS; i++) {
+    for (int i = HTTP_REVOKE + 1; i < HTTP_VERDICTS; i++) {
         ck_assert_ptr_nonnull(http_request_status((enum http_verdict)i));
         ck_assert_ptr_nonnull(http_request_text((enum http_verdict)i));
     }
@@ -168,7 +188,8 @@ int main(void)
     tcase_add_test(tests, files_are_for_get_and_head);
     tcase_add_test(tests, a_kill_names_a_gateway);
     tcase_add_test(tests, a_kill_is_a_post);
-    tcase_add_test(tests, only_the_page_itself_may_kill);
+    tcase_add_test(tests, a_revoke_is_one_fixed_word);
+    tcase_add_test(tests, only_the_page_itself_may_control);
     tcase_add_test(tests, the_host_is_this_machine);
     tcase_add_test(tests, every_refusal_has_a_status_and_a_text);
     suite_add_tcase(suite, tests);
