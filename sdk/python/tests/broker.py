@@ -101,7 +101,8 @@ class Broker:
 
     def _do(self, action: Callable[[], None]) -> None:
         done = threading.Event()
-        self._todo.append(lambda: (action(), done.set())[0])
+        self._todo.append(action)
+        self._todo.append(done.set)
         assert done.wait(PATIENCE)
 
     def stop(self) -> None:
@@ -113,7 +114,8 @@ class Broker:
 
     def drop_connections(self) -> None:
         """The same broker, and none of the connections that it had."""
-        self._do(lambda: (self._unbind(), self._bind())[0])
+        self._todo.append(self._unbind)
+        self._do(self._bind)
 
     def send(self, who: bytes, frame: object) -> None:
         self._do(lambda: self._send(who, frame))
