@@ -7,18 +7,24 @@ Backend is a connection of its own, AsyncBackend the same for asyncio. See READM
 """
 
 from ._aio import AsyncBackend
-from ._backend import Backend, publish
-from ._results import History, HistoryPublication, Item, Published, Result
+from ._backend import Backend, disconnect, permissions_router, publish, revoke
+from ._decisions import AsyncHandler, Decision, Handler, Verdict
+from ._permissions import CheckContext, RevokeMode, Subscriber, SubscriberFilter, SubscriberTarget, SubscriberType
+from ._results import Disconnected, History, HistoryPublication, Item, Published, Result, Revoked
+from ._router import AsyncPermissionsRouter, PermissionsRouter, Registration
 from ._rules import Channel, ChannelAddress
 from .errors import (
-    BadInputError, ClosedError, ConflictError, DisconnectedError, ForbiddenError, MillraceError, NotFoundError,
-    Outcome, OverloadedError, TimeoutError, TooLargeError,
+    BadInputError, ClosedError, ConflictError, DisconnectedError, ForbiddenError, HandlerError, MillraceError,
+    NotFoundError, Outcome, OverloadedError, TimeoutError, TooLargeError,
 )
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "AsyncBackend", "Backend", "BadInputError", "Channel", "ChannelAddress", "ClosedError", "ConflictError",
-    "DisconnectedError", "ForbiddenError", "History", "HistoryPublication", "Item", "MillraceError", "NotFoundError",
-    "Outcome", "OverloadedError", "Published", "Result", "TimeoutError", "TooLargeError", "publish",
+    "AsyncBackend", "AsyncHandler", "AsyncPermissionsRouter", "Backend", "BadInputError", "Channel", "ChannelAddress",
+    "CheckContext", "ClosedError", "ConflictError", "Decision", "Disconnected", "DisconnectedError", "ForbiddenError",
+    "Handler", "HandlerError", "History", "HistoryPublication", "Item", "MillraceError", "NotFoundError", "Outcome",
+    "OverloadedError", "PermissionsRouter", "Published", "Registration", "Result", "RevokeMode", "Revoked", "Subscriber",
+    "SubscriberFilter", "SubscriberTarget", "SubscriberType", "TimeoutError", "TooLargeError", "Verdict", "disconnect",
+    "permissions_router", "publish", "revoke",
 ]

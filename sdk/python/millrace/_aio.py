@@ -7,17 +7,24 @@ import asyncio
 from types import TracebackType
 from typing import Any, Iterable, Optional, Type
 
+from ._permissions import RevokeMode, SubscriberTarget
+from ._reports import OnHandlerError
 from ._requests import Requests, in_order
-from ._results import History, Item, Published, Result
+from ._results import Disconnected, History, Item, Published, Result, Revoked
+from ._router import AsyncPermissionsRouter
 from ._rules import HISTORY_LIMIT, Channel
+from ._runners import Loops
 
 
 class AsyncBackend:
     """Backend for asyncio: the same calls and guarantees. A call that is cancelled before it was sent is not sent."""
 
     def __init__(self, endpoint: Optional[str] = None, *, timeout: float = 5.0, max_pending: int = 4096,
-                 max_queued_bytes: int = 64 * 1024 * 1024) -> None:
-        self._requests = Requests(endpoint, timeout, max_pending, max_queued_bytes)
+                 max_queued_bytes: int = 64 * 1024 * 1024, handler_timeout: float = 2.5,
+                 on_handler_error: Optional[OnHandlerError] = None) -> None:
+        self._requests = Requests(endpoint, timeout, max_pending, max_queued_bytes, Loops, handler_timeout,
+                                  on_handler_error)
+        self.permissions_router = AsyncPermissionsRouter(self._requests.worker)
 
     async def publish(self, channel: Channel, payload: dict[str, Any], *, publisher: Optional[str] = None,
                       key: Optional[str] = None, view: Optional[str] = None, site: Optional[str] = None,
@@ -40,8 +47,19 @@ class AsyncBackend:
     async def ping(self, *, timeout: Optional[float] = None) -> None:
         await asyncio.wrap_future(self._requests.ping(timeout))
 
+    async def revoke(self, channel: Optional[Channel] = None, subscriber: Optional[SubscriberTarget] = None,
+                     mode: RevokeMode = "recheck", *, site: Optional[str] = None, app: Optional[str] = None,
+                     timeout: Optional[float] = None) -> Revoked:
+        """As Backend.revoke."""
+        return await asyncio.wrap_future(self._requests.revoke(channel, subscriber, mode, site, app, timeout))
+
+    async def disconnect(self, subscriber: SubscriberTarget, reason: Optional[str] = None, *,
+                         site: Optional[str] = None, timeout: Optional[float] = None) -> Disconnected:
+        """Closes the connections of a subscriber for good; the reason is what the client is told."""
+        return await asyncio.wrap_future(self._requests.disconnect(subscriber, reason, site, timeout))
+
     async def close(self, *, now: bool = False) -> None:
-        """Waits for what is under way, unless `now`."""
+        """Takes the handlers off the broker, then waits for what is under way, unless `now`."""
         await asyncio.get_running_loop().run_in_executor(None, self._requests.close, now)
 
     async def __aenter__(self) -> AsyncBackend:

@@ -14,6 +14,10 @@ more: then all replies of that connection were read, and those that are not ther
 ZeroMQ waits RECONNECT_MS before it connects again, and we look each SLICE_MS.
 
 One thread owns the socket and all of this. Callers put requests into its inbox and wake it.
+
+A listener is for what the broker says unasked. While there is one, we are connected or try to be, and look
+each slice whether the connection is still there, also when nothing is under way. What it says without
+being answered (a note) belongs to one connection: when that broke, it is dropped.
 """
 
 from __future__ import annotations
@@ -27,11 +31,12 @@ import weakref
 from collections import deque
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Callable, Deque, Iterator, Optional
+from typing import Any, Callable, Deque, Iterator, Optional, Protocol
 
 import zmq
 
 from . import errors
+from ._results import Reply
 from ._rules import pack, unpack
 from .errors import BadInputError, ClosedError, DisconnectedError, MillraceError, OverloadedError, Outcome
 
@@ -46,13 +51,28 @@ ID_MAX = 2**32 - 1
 #: So many sends before replies are looked at again.
 BURST = 256
 
-Reply = dict[str, Any]
 QUEUED, SENT, HELD, DONE = range(4)
+
+
+class Listener(Protocol):
+    """Its methods are called by the link's thread and must not wait for anything."""
+
+    def greeted(self) -> None:
+        """The connection is a new one."""
+
+    def received(self, frame: Reply) -> None:
+        """Something that is no reply."""
+
+    def tick(self) -> None:
+        """Each slice, and more often."""
+
+    def ended(self) -> None:
+        """There will be no connection any more."""
 
 
 class Request:
     __slots__ = ("number", "data", "size", "timeout", "deadline", "safe", "state", "instance",
-                 "started", "future")
+                 "started", "future", "is_urgent")
 
     def __init__(self, number: int, data: bytes, timeout: float, safe: bool, greeting: bool = False) -> None:
         self.number = number
@@ -63,6 +83,7 @@ class Request:
         self.safe = safe
         self.state = QUEUED
         self.instance: Optional[str] = None
+        self.is_urgent = False  # goes before the others
         self.started = False  # the future cannot be cancelled any more
         self.future: Optional[Future[Reply]] = None if greeting else Future()
 
@@ -87,6 +108,8 @@ class Link:
         self._asleep = False
         self._closing = False
         self._abandoning = False
+        self._listener: Optional[Listener] = None
+        self._notes: Deque[tuple[int, bytes]] = deque()  # with their connection
 
         # The thread's own.
         self._queue: Deque[Request] = deque()
@@ -94,6 +117,7 @@ class Link:
         self._held: list[Request] = []
         self._instance: Optional[str] = None  # of the broker, once this connection's greeting was answered
         self._must_greet = True
+        self._connection = 0  # counts them
         self._blocked = False  # ZeroMQ took nothing the last time
         self._heard = 0.0
         self._next_deadline = float("inf")
@@ -143,12 +167,17 @@ class Link:
             self._last_id = self._last_id % ID_MAX + 1
             return self._last_id
 
-    def request(self, number: int, data: bytes, timeout: float, safe: bool) -> Future[Reply]:
-        """The reply to a request with this id, or an error. safe: it may be sent again to the same broker."""
+    def must_be_ours(self) -> None:
         if os.getpid() != self._pid:
             raise ClosedError("this connection was made before a fork: make one in the child process",
                               outcome="not sent")
+
+    def request(self, number: int, data: bytes, timeout: float, safe: bool, urgent: bool = False) -> Future[Reply]:
+        """The reply to a request with this id, or an error. safe: it may be sent again to the same broker.
+        urgent: it goes before what waits."""
+        self.must_be_ours()
         request = Request(number, data, timeout, safe)
+        request.is_urgent = urgent
         assert request.future is not None
         with self._lock:
             refusal = self._refusal(request)
@@ -169,6 +198,34 @@ class Link:
         return OverloadedError(f"more than {self._max_bytes} bytes are waiting for the broker at {self._endpoint}",
                                status=429, code="queue_full", outcome="not sent")
 
+    @property
+    def endpoint(self) -> str:
+        return self._endpoint
+
+    @property
+    def connection(self) -> int:
+        """Which of those that there were so far."""
+        return self._connection
+
+    @property
+    def is_greeted(self) -> bool:
+        return not self._must_greet
+
+    @property
+    def is_own_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def listen(self, listener: Optional[Listener]) -> None:
+        with self._lock:
+            self._listener = listener
+            self._wake()
+
+    def note(self, connection: int, data: bytes) -> None:
+        """To be sent on this connection, or not at all."""
+        with self._lock:
+            self._notes.append((connection, data))
+            self._wake()
+
     def close(self, now: bool) -> None:
         """Ends all: with what is under way, or after it."""
         if os.getpid() != self._pid:
@@ -177,7 +234,7 @@ class Link:
             self._closing = True
             self._abandoning = self._abandoning or now
             self._wake()
-        if threading.current_thread() is not self._thread:
+        if not self.is_own_thread:
             self._thread.join()
 
     def _wake(self) -> None:
@@ -200,6 +257,8 @@ class Link:
             self._end_all(lambda outcome: MillraceError(why, outcome=outcome))
             raise
         finally:
+            if self._listener is not None:
+                self._listener.ended()
             self._socket.close()
             self._context.term()
             self._wake_in.close()
@@ -216,12 +275,17 @@ class Link:
         self._wait()
         self._receive_all()
         self._expire()
+        if self._listener is not None:
+            self._listener.tick()
         return True
 
     def _take_inbox(self) -> None:
         while self._inbox:
             request = self._inbox.popleft()
-            self._queue.append(request)
+            if request.is_urgent:
+                self._queue.appendleft(request)
+            else:
+                self._queue.append(request)
             self._next_deadline = min(self._next_deadline, request.deadline)
 
     def _wait(self) -> None:
@@ -230,7 +294,8 @@ class Link:
         with self._lock:
             sleeps = not self._inbox and not (self._closing and self._live == 0) and not self._abandoning
             self._asleep = sleeps
-            idle = self._live == 0
+            idle = self._live == 0 and self._listener is None
+            can_send = can_send or bool(self._notes)
         left_ms = (self._next_deadline - time.monotonic()) * 1000 + 1
         timeout = None if idle else int(max(0.0, min(float(SLICE_MS), left_ms)))
         if not sleeps or (can_send and not self._blocked):
@@ -321,12 +386,13 @@ class Link:
 
     def _peek(self) -> Optional[Request]:
         """The next request for ZeroMQ; it stays where it is."""
+        listens = self._listener is not None
         if self._live == 0:
             self._queue.clear()
-            return None
+            return self._greeting() if self._must_greet and listens else None
         request = self._first()
         if self._must_greet:
-            return self._greeting() if request or self._held else None
+            return self._greeting() if request or self._held or listens else None
         if request is None or self._held or len(self._sent) >= self._max_pending:
             return None
         if self._is_stale(request):
@@ -355,10 +421,30 @@ class Link:
         return Request(number, pack({"op": "ping", "id": number}), 0.0, False, greeting=True)
 
     def _send_all(self) -> None:
+        if not self._send_notes():
+            return
         for _ in range(BURST):
             request = self._peek()
             if request is None or not self._send(request):
                 return
+
+    def _send_notes(self) -> bool:
+        while self._notes:
+            connection, data = self._notes[0]
+            if connection == self._connection and not self._hand_over(data):
+                return False
+            self._notes.popleft()
+        return True
+
+    def _hand_over(self, data: bytes) -> bool:
+        """To ZeroMQ, if it takes anything."""
+        try:
+            self._socket.send(data, zmq.DONTWAIT)
+        except zmq.Again:
+            self._blocked = True
+            return False
+        self._blocked = False
+        return True
 
     def _send(self, request: Request) -> bool:
         if not self._events() & zmq.POLLOUT:
@@ -366,25 +452,26 @@ class Link:
             return False
         if request.future is not None and not self._start(request):
             return True  # cancelled in this moment
-        try:
-            self._socket.send(request.data, zmq.DONTWAIT)
-        except zmq.Again:
-            self._blocked = True
+        if not self._hand_over(request.data):
             return False
-        self._blocked = False
-        if request.future is None:
-            self._must_greet = False
-        else:
-            self._queue.popleft()
         request.state = SENT
         self._sent[request.number] = request
+        if request.future is None:
+            self._greeted()
+        else:
+            self._queue.popleft()
         return True
+
+    def _greeted(self) -> None:
+        is_new, self._must_greet = self._must_greet, False
+        if is_new and self._listener is not None:
+            self._listener.greeted()
 
     # --- in ---
 
     def _receive_all(self) -> None:
         """All replies that are there; without any, is the connection still there?"""
-        if not self._sent:
+        if not self._sent and self._listener is None:
             return
         for _ in range(4 * BURST):
             try:
@@ -394,7 +481,8 @@ class Link:
             self._take(frames[0])
         else:
             return
-        if self._sent and not self._events() & (zmq.POLLIN | zmq.POLLOUT):
+        expects = self._sent or (self._listener is not None and not self._must_greet)
+        if expects and not self._events() & (zmq.POLLIN | zmq.POLLOUT):
             self._lost()
 
     def _events(self) -> int:
@@ -405,6 +493,10 @@ class Link:
     def _take(self, data: bytes) -> None:
         self._heard = time.monotonic()
         reply = unpack(data)
+        if isinstance(reply, dict) and "op" in reply:
+            if self._listener is not None:
+                self._listener.received(reply)
+            return
         number = reply.get("id") if isinstance(reply, dict) else None
         request = self._sent.pop(number, None) if isinstance(number, int) else None
         if request is None:
@@ -432,6 +524,7 @@ class Link:
         self._sent.clear()
         self._instance = None
         self._must_greet = True
+        self._connection += 1
 
     def _welcome(self, instance: Optional[str]) -> None:
         """What was held goes out first, in its order, if this broker is the one that it was sent to."""

@@ -7,17 +7,19 @@ from concurrent.futures import Future
 from typing import Any, Callable, Iterable, NoReturn, Optional, TypeVar
 
 from . import _results
-from ._link import Link, Reply
-from ._results import History, Item, Published, Result
+from ._link import Link
+from ._permissions import RevokeMode, SubscriberTarget, disconnection, revocation
+from ._reports import OnHandlerError
+from ._results import Disconnected, History, Item, Published, Reply, Result, Revoked, accepted, unreadable
 from ._rules import (
-    REQUEST_BYTES, REQUEST_VALUES, Channel, check_count, check_timeout, history_request, kind_of, pack,
+    REQUEST_BYTES, REQUEST_VALUES, TIMEOUT_MAX, Channel, check_count, check_timeout, history_request, kind_of, pack,
     pack_request, publication, refuse,
 )
+from ._runners import Runner
+from ._worker import Worker
 from .errors import BadInputError, MillraceError, TooLargeError, refused
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:7402"
-#: Far below the time for which the broker remembers idempotency keys.
-TIMEOUT_MAX = 60.0
 #: Of one publish_many, with room for what is around the items.
 ITEMS, ITEMS_BYTES = 1024, 1024 * 1024 - 64
 ITEM_KEYS = ("channel", "payload", "publisher", "key", "view", "site", "app")
@@ -25,18 +27,8 @@ ITEM_KEYS = ("channel", "payload", "publisher", "key", "view", "site", "app")
 T = TypeVar("T")
 
 
-def _accepted(reply: Reply) -> Reply:
-    if not reply["ok"]:
-        raise refused(reply["error"])
-    return reply
-
-
 def _raise(error: MillraceError) -> NoReturn:
     raise error
-
-
-def _unreadable(error: Exception) -> MillraceError:
-    return MillraceError(f"the broker's reply cannot be read: {error!r}", code="unreadable", outcome="unknown")
 
 
 def _then(reply: Future[Reply], read: Callable[[Reply], T], failed: Callable[[MillraceError], T] = _raise) -> Future[T]:
@@ -50,7 +42,7 @@ def _then(reply: Future[Reply], read: Callable[[Reply], T], failed: Callable[[Mi
         except MillraceError as error:
             return failed(error)
         except Exception as error:  # noqa: BLE001 - a reply that makes no sense
-            return failed(_unreadable(error))
+            return failed(unreadable(error))
 
     def done(of: Future[Reply]) -> None:
         if not result.set_running_or_notify_cancel():
@@ -112,7 +104,9 @@ def _read_item(place: str, item: Item) -> tuple[bytes, int, bool]:
 
 
 class Requests:
-    def __init__(self, endpoint: Optional[str], timeout: float, max_pending: int, max_queued_bytes: int) -> None:
+    def __init__(self, endpoint: Optional[str], timeout: float, max_pending: int, max_queued_bytes: int,
+                 runner_of: Callable[[float], Runner], handler_timeout: float,
+                 on_handler_error: Optional[OnHandlerError]) -> None:
         if endpoint is None:
             endpoint = os.environ.get("MILLRACE_BACKENDS") or DEFAULT_ENDPOINT
         if not isinstance(endpoint, str):
@@ -120,8 +114,13 @@ class Requests:
         self._timeout = check_timeout(timeout, TIMEOUT_MAX)
         check_count(max_pending, "max_pending", 1_000_000, 1)
         check_count(max_queued_bytes, "max_queued_bytes", 2**40, REQUEST_BYTES)
+        handler_seconds = check_timeout(handler_timeout, TIMEOUT_MAX, "handler_timeout")
+        if on_handler_error is not None and not callable(on_handler_error):
+            raise refuse("on_handler_error", f"must be a function, not {kind_of(on_handler_error)}")
+        runner = runner_of(handler_seconds)
         self.pid = os.getpid()
         self._link = Link(endpoint, max_pending, max_queued_bytes)
+        self.worker = Worker(self._link, runner, self._timeout, handler_seconds, on_handler_error)
 
     def _ask(self, op: str, request: dict[str, Any], timeout: Optional[float], safe: bool) -> Future[Reply]:
         seconds = self._timeout if timeout is None else check_timeout(timeout, TIMEOUT_MAX)
@@ -133,7 +132,7 @@ class Requests:
                 timeout: Optional[float]) -> Future[Published]:
         request, _ = publication(channel, payload, publisher=publisher, key=key, view=view, site=site, app=app)
         reply = self._ask("publish", request, timeout, key is not None)
-        return _then(reply, lambda reply: _results.published(_accepted(reply)))
+        return _then(reply, lambda reply: _results.published(accepted(reply)))
 
     def publish_many(self, items: Iterable[Item], timeout: Optional[float]) -> list[Future[list[tuple[int, Result]]]]:
         """Futures of results with their places."""
@@ -158,7 +157,7 @@ class Requests:
     def _publish_batch(self, batch: _Batch, seconds: float) -> Future[list[tuple[int, Result]]]:
         def read(reply: Reply) -> list[tuple[int, Result]]:
             return [(place, _results.published(at) if at["ok"] else refused(at["error"]))
-                    for place, at in zip(batch.places, _accepted(reply)["results"], strict=True)]
+                    for place, at in zip(batch.places, accepted(reply)["results"], strict=True)]
 
         def failed(error: MillraceError) -> list[tuple[int, Result]]:
             return [(place, error) for place in batch.places]
@@ -170,16 +169,28 @@ class Requests:
                 site: Optional[str], app: Optional[str], timeout: Optional[float]) -> Future[History]:
         request = history_request(channel, limit, since, view, site, app)
         reply = self._ask("history", request, timeout, True)
-        return _then(reply, lambda reply: _results.history(_accepted(reply)))
+        return _then(reply, lambda reply: _results.history(accepted(reply)))
 
     def ping(self, timeout: Optional[float]) -> Future[None]:
         def read(reply: Reply) -> None:
-            _accepted(reply)
+            accepted(reply)
 
         return _then(self._ask("ping", {}, timeout, True), read)
 
+    def revoke(self, channel: Optional[Channel], subscriber: Optional[SubscriberTarget], mode: RevokeMode,
+               site: Optional[str], app: Optional[str], timeout: Optional[float]) -> Future[Revoked]:
+        reply = self._ask("revoke", revocation(channel, subscriber, mode, site, app), timeout, False)
+        return _then(reply, lambda reply: _results.revoked(accepted(reply)))
+
+    def disconnect(self, subscriber: SubscriberTarget, reason: Optional[str], site: Optional[str],
+                   timeout: Optional[float]) -> Future[Disconnected]:
+        reply = self._ask("disconnect", disconnection(subscriber, reason, site), timeout, False)
+        return _then(reply, lambda reply: _results.disconnected(accepted(reply)))
+
     def close(self, now: bool) -> None:
-        self._link.close(now)
+        if self.pid == os.getpid():
+            self.worker.close(now)
+            self._link.close(now)
 
 
 def in_order(parts: Iterable[list[tuple[int, Result]]]) -> list[Result]:

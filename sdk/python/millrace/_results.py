@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Optional, TypedDict, Union
 
 from ._rules import Channel
-from .errors import MillraceError
+from .errors import MillraceError, refused
+
+Reply = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,34 @@ class Item(_Item, total=False):
 Result = Union[Published, MillraceError]
 
 
+@dataclass(frozen=True)
+class Revoked:
+    """How many subscriptions it concerned, how many of them ended, and how many gateways have not confirmed
+    in time: with 0 it holds everywhere."""
+
+    affected: int
+    ended: int
+    unconfirmed: int
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """How many connections were closed, and how many gateways have not confirmed in time."""
+
+    affected: int
+    unconfirmed: int
+
+
+def accepted(reply: Reply) -> Reply:
+    if not reply["ok"]:
+        raise refused(reply["error"])
+    return reply
+
+
+def unreadable(error: Exception) -> MillraceError:
+    return MillraceError(f"the broker's reply cannot be read: {error!r}", code="unreadable", outcome="unknown")
+
+
 def published(reply: Mapping[str, Any]) -> Published:
     return Published(reply["epoch"], reply["offset"], reply.get("duplicate", False))
 
@@ -63,3 +93,11 @@ def history(reply: Mapping[str, Any]) -> History:
         for at in reply["publications"]
     ]
     return History(publications, reply["epoch"], reply["offset"])
+
+
+def revoked(reply: Mapping[str, Any]) -> Revoked:
+    return Revoked(reply["affected"], reply["ended"], reply["unconfirmed"])
+
+
+def disconnected(reply: Mapping[str, Any]) -> Disconnected:
+    return Disconnected(reply["affected"], reply["unconfirmed"])

@@ -22,6 +22,8 @@ REQUEST_VALUES = 131072 - 64
 PAYLOAD_VALUES = REQUEST_VALUES - 64
 REQUEST_BYTES = 2 * 1024 * 1024
 HISTORY_LIMIT = 300
+#: Far below the time for which the broker remembers idempotency keys.
+TIMEOUT_MAX = 60.0
 
 _CHANNEL = re.compile(r"@?[A-Za-z0-9_-]+")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -61,7 +63,7 @@ def _is_valid(text: str) -> bool:
     return True
 
 
-def _text(value: object, place: str) -> str:
+def text_of(value: object, place: str) -> str:
     if not isinstance(value, str):
         raise refuse(place, f"must be a str, not {kind_of(value)}")
     if not _is_valid(value):
@@ -69,8 +71,8 @@ def _text(value: object, place: str) -> str:
     return value
 
 
-def _short(value: object, place: str, size: int) -> str:
-    text = _text(value, place)
+def short_text(value: object, place: str, size: int) -> str:
+    text = text_of(value, place)
     if len(text.encode()) > size:
         raise refuse(place, f"longer than {size} bytes")
     return text
@@ -82,25 +84,25 @@ def check_count(value: object, place: str, most: int, least: int = 0) -> int:
     return value
 
 
-def check_timeout(value: object, most: float) -> float:
+def check_timeout(value: object, most: float, place: str = "timeout") -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.001 <= value <= most:
-        raise refuse("timeout", f"must be a number of seconds from 0.001 to {most:g}")
+        raise refuse(place, f"must be a number of seconds from 0.001 to {most:g}")
     return float(value)
 
 
 # --- addresses and options ---
 
 
-def _put_channel(request: dict[str, Any], channel: Channel) -> None:
+def put_channel(request: dict[str, Any], channel: Channel) -> None:
     if isinstance(channel, str):
-        name, resource = _text(channel, "channel"), None
+        name, resource = text_of(channel, "channel"), None
         place = "channel"
     elif isinstance(channel, Mapping):
         for key in channel:
             if key not in ("name", "resourceId"):
                 raise refuse("channel", f"there is no {key!r}, only name, resourceId")
         place = "channel.name"
-        name, resource = _text(channel.get("name"), place), channel.get("resourceId")
+        name, resource = text_of(channel.get("name"), place), channel.get("resourceId")
     else:
         raise refuse("channel", f"must be a str or a mapping with name and resourceId, not {kind_of(channel)}")
     if name in ("", "@"):
@@ -109,30 +111,30 @@ def _put_channel(request: dict[str, Any], channel: Channel) -> None:
         raise refuse(place, "only letters, digits, '_' and '-' are allowed, with an optional leading '@'")
     request["channel"] = name
     if resource is not None and resource != "":
-        if "\0" in _text(resource, "channel.resourceId"):
+        if "\0" in text_of(resource, "channel.resourceId"):
             raise refuse("channel.resourceId", "the id contains U+0000")
         request["resource"] = resource
     if len(name) + len(resource or "") > ADDRESS_CHARACTERS:
         raise refuse("channel", f"name and resourceId together exceed {ADDRESS_CHARACTERS} Unicode code points")
 
 
-def _put_id(request: dict[str, Any], option: str, value: Optional[str]) -> None:
+def put_id(request: dict[str, Any], option: str, value: Optional[str]) -> None:
     if value is None:
         return
-    if not _ID.fullmatch(_text(value, option)):
+    if not _ID.fullmatch(text_of(value, option)):
         raise refuse(option, "must be 1 to 64 letters, digits, '.', '_' or '-'")
     request[option] = value
 
 
 def _put_target(request: dict[str, Any], channel: Channel, view: Optional[str], site: Optional[str],
                 app: Optional[str]) -> None:
-    _put_channel(request, channel)
+    put_channel(request, channel)
     if view is not None:
         if view not in ("live", "preview"):
             raise refuse("view", "must be 'live' or 'preview'")
         request["view"] = view
-    _put_id(request, "site", site)
-    _put_id(request, "app", app)
+    put_id(request, "site", site)
+    put_id(request, "app", app)
 
 
 # --- payloads ---
@@ -219,11 +221,11 @@ def publication(channel: Channel, payload: Mapping[str, Any], *, publisher: Opti
     request: dict[str, Any] = {}
     _put_target(request, channel, view, site, app)
     if publisher is not None:
-        request["publisher"] = _short(publisher, "publisher", PUBLISHER_BYTES)
+        request["publisher"] = short_text(publisher, "publisher", PUBLISHER_BYTES)
     if key is not None:
         if key == "":
             raise refuse("key", "must not be empty")
-        request["key"] = _short(key, "key", KEY_BYTES)
+        request["key"] = short_text(key, "key", KEY_BYTES)
     if not isinstance(payload, dict):
         raise refuse("payload", f"must be a dict, not {kind_of(payload)}")
     checked = _Payload()
@@ -241,7 +243,7 @@ def history_request(channel: Channel, limit: int, since: Optional[tuple[str, int
     if since is not None:
         if not isinstance(since, tuple) or len(since) != 2:
             raise refuse("since", "must be a tuple of epoch and offset")
-        request["since"] = {"epoch": _text(since[0], "since: epoch"),
+        request["since"] = {"epoch": text_of(since[0], "since: epoch"),
                             "offset": check_count(since[1], "since: offset", INT64_MAX)}
     return request
 

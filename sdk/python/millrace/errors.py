@@ -7,7 +7,7 @@ from typing import Any, Literal, Mapping, Type
 
 __all__ = [
     "BadInputError", "ClosedError", "ConflictError", "DisconnectedError", "ForbiddenError",
-    "MillraceError", "NotFoundError", "Outcome", "OverloadedError", "TimeoutError", "TooLargeError",
+    "HandlerError", "MillraceError", "NotFoundError", "Outcome", "OverloadedError", "TimeoutError", "TooLargeError",
 ]
 
 #: "refused": the broker, or the check before it, said no: nothing was published.
@@ -87,6 +87,13 @@ class ClosedError(MillraceError):
     """close() was called, or the process was forked."""
 
     status, code = 503, "closed"
+
+
+class HandlerError(MillraceError):
+    """A permission handler failed, or could not be registered. It goes to on_handler_error; `__cause__` is
+    what was raised."""
+
+    status, code = 503, "handler"
 
 
 _BY_STATUS: dict[int, Type[MillraceError]] = {
