@@ -46,12 +46,12 @@ enum bus_topic_kind {
 };
 
 enum bus_question_kind {
-    BUS_SUBSCRIBE = 1,     /* position; with BUS_QUESTION_RECOVER all missed publications or none */
-    BUS_POSITION = 2,      /* position only */
-    BUS_RANGE = 3,         /* repair: the publications after (epoch, offset), as many as fit; the
-                              flag BUS_REPLY_RECOVERED says that they join on without a hole */
-    BUS_HISTORY = 4,       /* up to `limit` publications, from the oldest kept or after `since` */
-    BUS_PRESENCE = 5,      /* the clients that are subscribed, on all gateways */
+    BUS_SUBSCRIBE = 1, /* position; with BUS_QUESTION_RECOVER all missed publications or none */
+    BUS_POSITION = 2,  /* position only */
+    BUS_RANGE = 3,     /* repair: the publications after (epoch, offset), as many as fit; the
+                          flag BUS_REPLY_RECOVERED says that they join on without a hole */
+    BUS_HISTORY = 4,   /* up to `limit` publications, from the oldest kept or after `since` */
+    BUS_PRESENCE = 5,  /* the clients that are subscribed, on all gateways */
     BUS_PRESENCE_STATS = 6, /* how many clients and users they are */
     BUS_PERMIT = 7          /* may the asker go on reading? The position comes along */
 };

@@ -28,11 +28,11 @@
 #define LIMIT_TOKEN_DEPTH      16
 #define LIMIT_SUBSCRIBER_BYTES 256 /* the id of a subscriber */
 
-#define LIMIT_TTL_SECONDS     2592000 /* the longest that a handler may say a grant holds: 30 days */
-#define LIMIT_CHECKS          256     /* questions in one message to a handler */
-#define LIMIT_HANDLERS        1024    /* in one handle or unhandle */
-#define LIMIT_REASON_BYTES    100     /* of disconnect: it becomes a close reason */
-#define LIMIT_MESSAGE_BYTES   256     /* of a handler's error */
+#define LIMIT_TTL_SECONDS   2592000 /* the longest that a handler may say a grant holds: 30 days */
+#define LIMIT_CHECKS        256     /* questions in one message to a handler */
+#define LIMIT_HANDLERS      1024    /* in one handle or unhandle */
+#define LIMIT_REASON_BYTES  100     /* of disconnect: it becomes a close reason */
+#define LIMIT_MESSAGE_BYTES 256     /* of a handler's error */
 
 #define LIMIT_RECOVERY_MESSAGES 300
 #define LIMIT_RECOVERY_BYTES    524288
