@@ -280,23 +280,6 @@ static void add_handler(core_t *core, party_t *from, struct registering *of, str
         end_handler(core, handler);
 }
 
-void core_handle(core_t *core, party_t *from, const struct backend_request *request)
-{
-    if (is_refused(core, from, request))
-        return;
-    struct registering *of = registering_new(core, from, request);
-    if (!of)
-        return;
-    for (size_t i = 0; i < wire_count(request->items); i++) {
-        struct address address;
-        enum permission_level level;
-        uint8_t key[ADDRESS_KEY_MAX];
-        if (read_entry(core, from, request, i, &address, &level) == STATUS_OK)
-            add_handler(core, from, of, span_of(key, handler_key(&address, level, key)), &address);
-    }
-    close_registering(core, of);
-}
-
 static void drop_handler(core_t *core, party_t *from, struct registering *of, struct span key,
                          bool everywhere)
 {
@@ -310,20 +293,23 @@ static void drop_handler(core_t *core, party_t *from, struct registering *of, st
         fail(of);
 }
 
-void core_unhandle(core_t *core, party_t *from, const struct backend_request *request)
+void core_handle(core_t *core, party_t *from, const struct backend_request *request)
 {
-    if (is_refused(core, from, request))
-        return;
-    struct registering *of = registering_new(core, from, request);
+    struct registering *of =
+        is_refused(core, from, request) ? NULL : registering_new(core, from, request);
     if (!of)
         return;
     for (size_t i = 0; i < wire_count(request->items); i++) {
         struct address address;
         enum permission_level level;
-        uint8_t key[ADDRESS_KEY_MAX];
-        if (read_entry(core, from, request, i, &address, &level) == STATUS_OK)
-            drop_handler(core, from, of, span_of(key, handler_key(&address, level, key)),
-                         request->everywhere);
+        uint8_t bytes[ADDRESS_KEY_MAX];
+        if (read_entry(core, from, request, i, &address, &level) != STATUS_OK)
+            continue; /* cannot be: all were read before */
+        struct span key = span_of(bytes, handler_key(&address, level, bytes));
+        if (request->op == BACKEND_HANDLE)
+            add_handler(core, from, of, key, &address);
+        else
+            drop_handler(core, from, of, key, request->everywhere);
     }
     close_registering(core, of);
 }

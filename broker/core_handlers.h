@@ -18,8 +18,8 @@ registrations_t *registrations_new(void);
 /* Sets *self_p to NULL; safe on NULL. */
 void registrations_destroy(registrations_t **self_p);
 
+/* The requests handle and unhandle. */
 void core_handle(struct core *core, struct party *from, const struct backend_request *request);
-void core_unhandle(struct core *core, struct party *from, const struct backend_request *request);
 /* The request handlers. */
 void core_list_handlers(struct core *core, struct party *from,
                         const struct backend_request *request);

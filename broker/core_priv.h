@@ -19,7 +19,8 @@
  *   core_presence.c   who is there, on all gateways
  *   core_status.c     what they say of themselves, /status
  *   core_permission.c who may read
- *   core_asks.c       what handlers are asked, and their answers
+ *   core_asks.c       what handlers are asked, and what is kept of their answers
+ *   core_batches.c    the messages with it
  *   core_handlers.c   who they are
  *   core_revoke.c     the right to read is taken back
  */

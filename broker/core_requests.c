@@ -311,10 +311,8 @@ static void run(core_t *core, party_t *from, const struct backend_request *reque
         ping(core, from, request);
         break;
     case BACKEND_HANDLE:
-        core_handle(core, from, request);
-        break;
     case BACKEND_UNHANDLE:
-        core_unhandle(core, from, request);
+        core_handle(core, from, request);
         break;
     case BACKEND_REVOKE:
     case BACKEND_DISCONNECT:
