@@ -349,7 +349,8 @@ async function start() {
   become(who);
   join({ name: 'chat' });
   join({ name: 'chat', resourceId: 'room-1' });
-  join(MEMBERS);
+  $('permission').hidden = !config.permissions;
+  if (config.permissions) join(MEMBERS);
   $('join').addEventListener('submit', onJoin);
   $('kind').addEventListener('change', () => { $('name').placeholder = $('kind').value === 'room' ? 'room-2' : 'news'; });
   $('to').addEventListener('change', showLines);

@@ -91,7 +91,7 @@ write_node_settings() {
 
 # What the page has to know.
 write_page_config() {
-    local number names="" tokens="{}" endpoint flags=""
+    local number names="" tokens="{}" permissions=false endpoint flags=""
     endpoint=$(setting broker backends)
     [ "$endpoint" = tcp://127.0.0.1:7402 ] || flags=" --endpoint $endpoint" # the command's default
     for ((number = 1; number <= GATEWAYS; number++)); do
@@ -101,8 +101,9 @@ write_page_config() {
         tokens=$(printf '{"visitor":"%s","member":"%s","admin":"%s"}' \
             "$(token VISITOR guest-1)" "$(token MEMBER mia)" "$(token ADMIN ada)")
     fi
-    printf '{"gateways":[%s],"tokens":%s,"endpoint":%s,"publish":%s,"flags":%s}\n' "$names" "$tokens" \
-        "$(json "$endpoint")" "$(json "$BUILD_DIR/cli/millrace publish")" "$(json "$flags")"
+    [ "$HAS_PERMISSIONS" != yes ] || permissions=true
+    printf '{"gateways":[%s],"tokens":%s,"permissions":%s,"endpoint":%s,"publish":%s,"flags":%s}\n' "$names" "$tokens" \
+        "$permissions" "$(json "$endpoint")" "$(json "$BUILD_DIR/cli/millrace publish")" "$(json "$flags")"
 }
 
 # The files, and the script bundled with the client package.
@@ -195,7 +196,7 @@ end_all() {
 stop_all() {
     trap '' INT TERM
     end_all "$DRAIN_MS" "${GATEWAY_NAMES[@]}" || end_all "$END_MS" "${GATEWAY_NAMES[@]}" || true
-    [ "$HAS_PAGE" != yes ] || end_all "$CLOSE_MS" permissions || true
+    end_all "$CLOSE_MS" permissions || true
     end_all "$END_MS" broker && ! any_alive "${CHILDREN[@]}" && return 0
     say "some processes do not end; killing them"
     signal_all KILL "${CHILDREN[@]}"
@@ -236,7 +237,7 @@ start_all() {
     done
     start broker
     wait_ready broker green "$(setting broker admin_address)" "$(setting broker admin_port)"
-    if [ "$HAS_PAGE" = yes ]; then
+    if [ "$HAS_PERMISSIONS" = yes ]; then
         start permissions
         wait_ready permissions has_registered
     fi
@@ -389,14 +390,15 @@ run() {
     refuse_taken_ports
     [ "$GATEWAYS" = 1 ] || [ "$(setting gateway listen_port)" != 0 ] ||
         die "several gateways need one port to share: set [gateway] listen_port"
-    HAS_TOKENS=no HAS_PAGE=no
+    HAS_TOKENS=no HAS_PAGE=no HAS_PERMISSIONS=no
     if is_loopback "$(setting gateway listen_address)"; then HAS_PAGE=yes; fi
+    if [ "$HAS_PAGE" = yes ] && [ -n "$(setting broker backends)" ]; then HAS_PERMISSIONS=yes; fi
     write_node_settings >"$RUN_DIR/node.ini"
     if [ "$HAS_PAGE" = yes ]; then prepare_page; fi
     open_fifos
     for ((number = 1; number <= GATEWAYS; number++)); do GATEWAY_NAMES+=("$(gateway_name "$number")"); done
     CHILDREN=(broker)
-    if [ "$HAS_PAGE" = yes ]; then CHILDREN+=(permissions); fi
+    if [ "$HAS_PERMISSIONS" = yes ]; then CHILDREN+=(permissions); fi
     CHILDREN+=("${GATEWAY_NAMES[@]}")
     step "starting $(what_runs)"
     trap 'say ""; say "stopping"; stop_all; exit 0' INT TERM

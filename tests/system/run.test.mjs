@@ -135,3 +135,12 @@ scenario('a file of settings is obeyed; beyond loopback there is no demo', null,
   assert.ok(!node.child.stdout.some((line) => line.includes('demo page')));
   assert.equal(await readFile(join(directory, 'own/demo-key.json')).catch(() => 'none'), 'none');
 });
+
+scenario('without an endpoint for backends there is nobody to decide, and no members\' room', null, { timeout: 240000 }, async () => {
+  const node = await DevRun.start([], { ...fresh('closed'), MILLRACE_BROKER_BACKENDS: '' });
+  atEnd(() => node.stop());
+  assert.deepEqual(Object.keys(node.processes).sort(), ['broker', 'gateway-1']);
+  assert.equal(JSON.parse((await httpGet(`${node.page}config.json`)).text).permissions, false);
+  assert.equal((await httpGet(`${node.page}demo/revoke`, { method: 'POST' })).status, 202);
+  await node.ready('gateway-1');
+});
