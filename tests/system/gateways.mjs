@@ -65,7 +65,7 @@ export class ManyGateways extends Cluster {
 }
 
 // Between the SUB socket of a cluster's gateway and the broker's XPUB: `lose(body)` says of each
-// message whether it is dropped on its way. Connections, heartbeats and all else pass.
+// message whether it is dropped on its way. Connections, heartbeats and all else pass, until `cut`.
 export class LossyLink {
   static async open(cluster) {
     const link = new LossyLink();
@@ -86,6 +86,11 @@ export class LossyLink {
 
   #close() {
     this.server.close();
+    this.cut();
+  }
+
+  // Every connection breaks, once; the gateway may come again.
+  cut() {
     for (const socket of this.sockets) socket.destroy();
   }
 
