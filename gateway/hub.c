@@ -258,6 +258,7 @@ void hub_broker_down(hub_t *self, int64_t now_ms)
 void hub_publications_lost(hub_t *self, int64_t now_ms)
 {
     self->now_ms = now_ms;
+    self->metrics.publications_link_lost_total++;
     interests_unsync(self);
 }
 

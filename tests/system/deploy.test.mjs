@@ -7,9 +7,8 @@ import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { atEnd, buildDir, Child, freePort, httpGet, patience, programs, root, run, scenario, temporaryDirectory, until } from './harness.mjs';
+import { atEnd, buildDir, Child, deploySettings as settings, freePort, httpGet, patience, programs, root, run, scenario, temporaryDirectory, until } from './harness.mjs';
 
-const settings = join(root, 'deploy/settings/millrace.ini');
 const units = join(root, 'deploy/systemd');
 
 async function scratch() {

@@ -1,14 +1,15 @@
 // A backend's message reaches subscribers: publishers in Python and Node, the stock SDK in two
 // versions, the command line; isolation, order, history, and an exact return after a lost connection.
+// With the settings of deploy/.
 import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client, sdkClient, sdkSubscription, sdkVersions } from './client.mjs';
-import { atEnd, Child, programs, root, run, sharedCluster } from './harness.mjs';
+import { atEnd, Child, deploySettings, programs, root, run, sharedCluster } from './harness.mjs';
 
 const all = (own) => `ipc://${own.directory}/all.sock`;
 const { cluster, scenario } = sharedCluster({
   'backends "all"': { bind: all, may: 'publish history preview' },
-});
+}, { base: deploySettings });
 
 function subscriber(...args) {
   const child = new Child('millrace', programs.cli, ['subscribe', ...args, '--url', cluster.url]);

@@ -1,7 +1,7 @@
 // A node with several gateways, each of which may be stopped, killed and started on its own. They
 // share one port for clients. And a link to the broker that loses what a test says.
 import { connect, createServer } from 'node:net';
-import { atEnd, Child, Cluster, freePort, httpGet, once, programs } from './harness.mjs';
+import { atEnd, Child, Cluster, deploySettings, freePort, httpGet, once, programs } from './harness.mjs';
 
 export class Gateway {
   constructor(cluster, name, adminPort) {
@@ -47,8 +47,9 @@ export class Gateway {
 }
 
 export class ManyGateways extends Cluster {
-  constructor(settings = {}, names = ['one', 'two']) {
-    super({ ...settings, gateway: { reuse_port: 'yes', ...settings.gateway } });
+  constructor(settings = {}, names = ['one', 'two'], { base } = {}) {
+    const shared = base === deploySettings ? {} : { reuse_port: 'yes' };
+    super({ ...settings, gateway: { ...shared, ...settings.gateway } }, { base });
     this.names = names;
   }
 
@@ -65,7 +66,7 @@ export class ManyGateways extends Cluster {
 }
 
 // Between the SUB socket of a cluster's gateway and the broker's XPUB: `lose(body)` says of each
-// message whether it is dropped on its way. Connections, heartbeats and all else pass.
+// message whether it is dropped on its way. Connections, heartbeats and all else pass, until `cut`.
 export class LossyLink {
   static async open(cluster) {
     const link = new LossyLink();
@@ -86,6 +87,11 @@ export class LossyLink {
 
   #close() {
     this.server.close();
+    this.cut();
+  }
+
+  // Every connection breaks, once; the gateway may come again.
+  cut() {
     for (const socket of this.sockets) socket.destroy();
   }
 

@@ -248,11 +248,16 @@ export async function temporaryDirectory() {
   return mkdtemp(join(tmpdir(), 'millrace-'));
 }
 
+// What operators begin with. It is made for a machine of its own: its store is below /var.
+export const deploySettings = join(root, 'deploy/settings/millrace.ini');
+
 export class Cluster {
   // Settings by section: {gateway: {subscriptions: 5}, 'channel "chat"': {messages: 10}}. A value may
-  // be a function of the cluster, whose directory and ports are known then.
-  constructor(settings = {}) {
+  // be a function of the cluster, whose directory and ports are known then. `base`: a file that comes
+  // first, of which no key may be set again.
+  constructor(settings = {}, { base } = {}) {
     this.settings = settings;
+    this.base = base;
     this.children = [];
   }
 
@@ -287,13 +292,15 @@ export class Cluster {
     };
     this.directory = await temporaryDirectory(); // where its store is, too: beside its settings
     this.file = join(this.directory, 'millrace.ini');
-    await writeFile(this.file, iniText(this.sections, this));
+    const include = this.base ? `include = ${this.base}\n` : '';
+    await writeFile(this.file, include + iniText(this.sections, this));
     await this.startBroker();
     await this.startGateway();
   }
 
   child(name) {
-    const child = new Child(name, programs[name], ['--config', this.file]);
+    const env = this.base ? { MILLRACE_STORE_PATH: join(this.directory, 'millrace.db') } : {};
+    const child = new Child(name, programs[name], ['--config', this.file], { env });
     this.children.push(child);
     return child;
   }
@@ -347,8 +354,8 @@ export class Cluster {
 }
 
 // A cluster for all scenarios of a file, and `scenario` to write them with.
-export function sharedCluster(settings) {
-  const cluster = new Cluster(settings);
+export function sharedCluster(settings, options) {
+  const cluster = new Cluster(settings, options);
   before(() => cluster.start(), { timeout: 3 * patience });
   after(() => cluster.stop(), { timeout: 3 * patience });
   return { cluster, scenario: (name, ...rest) => scenario(name, cluster, ...rest) };

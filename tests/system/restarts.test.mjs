@@ -1,15 +1,15 @@
 // Brokers and gateways die and come back in every order, while backends publish and clients listen:
-// nothing is lost in silence.
+// nothing is lost in silence. With the settings of deploy/.
 import assert from 'node:assert/strict';
 import { Client, sdkVersions } from './client.mjs';
 import { ManyGateways } from './gateways.mjs';
-import { atEnd, patience, scenario, until } from './harness.mjs';
+import { atEnd, deploySettings, patience, scenario, until } from './harness.mjs';
 import { caughtUp, Publisher, RawFollower, SdkFollower, verify } from './witness.mjs';
 
 const channels = ['a', 'b', 'b:room'];
 
 function node(name, body) {
-  const cluster = new ManyGateways();
+  const cluster = new ManyGateways({}, ['one', 'two'], { base: deploySettings });
   scenario(name, cluster, { timeout: 240000 }, async () => {
     atEnd(() => cluster.stop());
     await cluster.start();

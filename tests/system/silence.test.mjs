@@ -1,5 +1,5 @@
-// Publications are lost between broker and gateway, and nothing else shows it: what canary, digest
-// and audit are for, each on its own.
+// Publications are lost between broker and gateway, and nothing else shows it: what canary, digest,
+// audit and the end of the link are for, each on its own.
 import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
@@ -56,6 +56,26 @@ overLossyLink('the audit finds what neither digest nor canary shows', { gateway:
     const [holes, missed, silent] = await metrics(cluster, 'audit_holes_total', 'canaries_missed_total', 'canaries_silent_total');
     assert.equal(missed, 0);
     assert.ok(holes === 1 || silent > 0, 'the audit was it, or this machine has kept a canary for 3 s');
+  });
+
+overLossyLink('a link that breaks shows by itself, while the other one to the broker works', { gateway: { audit_seconds: 0 } },
+  async ({ cluster, link, client, backend }) => {
+    const began = performance.now();
+    link.lose = losing(publication, digest, canary);
+    await backend.publish('news', { n: 2 });
+    await until(patience, 'the message to be lost', () => link.lost >= 1);
+    link.cut();
+    assert.deepEqual(await client.publication('news'), { data: { n: 2 }, offset: 2 });
+    const took = performance.now() - began;
+    const [broken, missed, silent, down] = await metrics(
+      cluster, 'publications_link_lost_total', 'canaries_missed_total', 'canaries_silent_total', 'broker_down_total');
+    assert.deepEqual([broken, missed, down], [1, 0, 0]);
+    assert.ok(silent === 0 || took > 1500, 'nobody had waited for a canary yet');
+
+    link.lose = () => false;
+    await backend.publish('news', { n: 3 });
+    assert.deepEqual(await client.publication('news'), { data: { n: 3 }, offset: 3 });
+    assert.equal(await cluster.metric('lost_told_total'), 0);
   });
 
 overLossyLink('silence: all is asked for again, then /readyz is red; the connection stays', { gateway: { audit_seconds: 0 } },

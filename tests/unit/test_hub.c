@@ -525,6 +525,7 @@ START_TEST(a_lost_publications_link_is_a_cause)
     hub_publications_lost(world.hub, world.now_ms);
     world_advance(&world, 16);
     expect_mended();
+    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->publications_link_lost_total, 1);
     done();
 }
 END_TEST
