@@ -3,6 +3,7 @@
 
 #include "cli/arguments.h"
 #include "cli/commands.h"
+#include "common/key_set.h"
 #include "proto/figures.h"
 
 static const struct cli_usage usage = {
@@ -10,11 +11,19 @@ static const struct cli_usage usage = {
     .arguments = "[TABLE]",
     .help =
         "Prints what the programs say to others, as Markdown tables: the ones of docs/protocol.md\n"
-        "and docs/operations.md. TABLE is one of errors, closes,\n"
-        "unsubscribes, methods, statuses, figures; without it all of them.\n\n"
+        "and docs/operations.md. TABLE is one of handshake, errors, closes,\n"
+        "unsubscribes, methods, algorithms, statuses, figures; without it all of them.\n\n"
         "  millrace reference closes\n",
     .operands_max = 1,
 };
+
+static void print_handshake(void)
+{
+    puts("| refused with | it says |\n| --- | --- |");
+#define REFUSAL(name, NAME, status, text) printf("| %.3s | %s |\n", status, text);
+#include "proto/handshake.def"
+#undef REFUSAL
+}
 
 static void print_errors(void)
 {
@@ -64,6 +73,22 @@ static void print_statuses(void)
 #undef STATUS
 }
 
+static void print_algorithm(const char *name, const char *type, const char *curve)
+{
+    const char *quote = curve ? "`" : "";
+    printf("| `%s` | `%s` | %s%s%s |\n", name, type, quote, curve ? curve : "", quote);
+}
+
+static void print_algorithms(void)
+{
+    static const char *const types[] = {[KEY_HMAC] = "oct", [KEY_RSA] = "RSA", [KEY_EC] = "EC"};
+    puts("| `alg` | `kty` | `crv` |\n| --- | --- | --- |");
+#define KEY_ALGORITHM(NAME, family, hash, curve, size)                                             \
+    print_algorithm(#NAME, types[KEY_##family], curve);
+#include "common/key_algorithms.def"
+#undef KEY_ALGORITHM
+}
+
 static void print_figures(void)
 {
     static const char *const kinds[] = {[FIGURE_GAUGE] = "now",
@@ -79,8 +104,10 @@ static const struct table {
     const char *name;
     void (*print)(void);
 } tables[] = {
-    {"errors", print_errors},   {"closes", print_closes},     {"unsubscribes", print_unsubscribes},
-    {"methods", print_methods}, {"statuses", print_statuses}, {"figures", print_figures},
+    {"handshake", print_handshake}, {"errors", print_errors},
+    {"closes", print_closes},       {"unsubscribes", print_unsubscribes},
+    {"methods", print_methods},     {"algorithms", print_algorithms},
+    {"statuses", print_statuses},   {"figures", print_figures},
 };
 #define TABLE_COUNT (sizeof tables / sizeof *tables)
 
@@ -101,8 +128,8 @@ int cmd_reference(int argc, char **argv)
     }
     if (!found)
         return cli_misuse(&usage,
-                          "'%s' is no table; there are errors, closes, unsubscribes, methods, "
-                          "statuses and figures",
+                          "'%s' is no table; there are handshake, errors, closes, unsubscribes, "
+                          "methods, algorithms, statuses and figures",
                           name);
     return fflush(stdout) == 0 ? CLI_OK
                                : cli_fail(&usage, CLI_FAILED, "the output was not written");

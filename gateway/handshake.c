@@ -187,7 +187,7 @@ const char *handshake_status(enum handshake_verdict verdict)
 {
     static const char *const statuses[HANDSHAKE_VERDICTS] = {
 #define REFUSAL(name, NAME, status, text) [HANDSHAKE_REFUSED_##NAME] = status,
-#include "gateway/handshake.def"
+#include "proto/handshake.def"
 #undef REFUSAL
     };
     return statuses[verdict];
@@ -197,7 +197,7 @@ const char *handshake_text(enum handshake_verdict verdict)
 {
     static const char *const texts[HANDSHAKE_VERDICTS] = {
 #define REFUSAL(name, NAME, status, text) [HANDSHAKE_REFUSED_##NAME] = text,
-#include "gateway/handshake.def"
+#include "proto/handshake.def"
 #undef REFUSAL
     };
     return texts[verdict];

@@ -14,7 +14,7 @@
 enum handshake_verdict {
     HANDSHAKE_ACCEPTED,
 #define REFUSAL(name, NAME, status, text) HANDSHAKE_REFUSED_##NAME,
-#include "gateway/handshake.def"
+#include "proto/handshake.def"
 #undef REFUSAL
     HANDSHAKE_VERDICTS /* how many there are */
 };

@@ -44,7 +44,7 @@ static int refuse(ws_t *self, struct lws *wsi, enum handshake_verdict verdict)
     static const size_t counters[] = {
 #define REFUSAL(name, NAME, status, text)                                                          \
     [HANDSHAKE_REFUSED_##NAME] = offsetof(struct io_metrics, refused_##name##_total),
-#include "gateway/handshake.def"
+#include "proto/handshake.def"
 #undef REFUSAL
     };
     (*(uint64_t *)((uint8_t *)self->metrics + counters[verdict]))++;
