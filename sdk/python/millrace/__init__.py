@@ -1,7 +1,10 @@
-"""Publish to Millrace channels from Python.
+"""Publish to Millrace channels from Python, and decide who may read them.
 
     from millrace import publish
     publish({"name": "chat", "resourceId": "room"}, {"text": "hello"})
+
+    from millrace import permissions_router
+    permissions_router.add("chat", lambda channel, subscriber: subscriber["type"] != "VISITOR")
 
 Backend is a connection of its own, AsyncBackend the same for asyncio. See README.md.
 """

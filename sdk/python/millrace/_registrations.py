@@ -195,6 +195,7 @@ class Registrations:
     def _wait(self, at: Registration, is_removal: bool, timeout: float) -> Future[None]:
         waiter = Waiter(at, is_removal, timeout)
         at.waiters.append(waiter)
+        at.retry_at = 0.0  # somebody waits: at once
         self._waiters.append(waiter)
         self._expiry = min(self._expiry, waiter.deadline)
         self._due[at.place.key] = at

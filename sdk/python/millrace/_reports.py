@@ -9,7 +9,7 @@ from typing import Callable, Deque, Optional
 
 from ._decisions import message_of
 from ._permissions import Place, Question
-from .errors import HandlerError
+from .errors import HandlerError, MillraceError
 
 #: So many that were not told yet; more are counted only.
 WAITING = 1000
@@ -20,9 +20,10 @@ OnHandlerError = Callable[[HandlerError], object]
 
 
 def log(error: HandlerError) -> None:
-    """With the traceback: of what a handler raised the broker, and whoever subscribes, sees a line at most."""
+    """With the traceback of what the program raised, which the broker does not see; our own errors say it all."""
     cause = error.__cause__
-    logging.getLogger("millrace").error("%s", error, exc_info=cause if cause and cause.__traceback__ else None)
+    has_more = cause is not None and not isinstance(cause, MillraceError)
+    logging.getLogger("millrace").error("%s", error, exc_info=cause if has_more else None)
 
 
 def of_check(error: BaseException, question: Optional[Question]) -> HandlerError:

@@ -12,6 +12,7 @@ from unittest import mock
 import millrace
 from millrace import Backend, BadInputError, CheckContext, ClosedError, Decision, HandlerError, MillraceError, Subscriber
 from millrace import ChannelAddress
+from millrace._reports import WAITING, Reports
 
 from .broker import PATIENCE, Broker, Map, check, refusal
 
@@ -19,6 +20,7 @@ from .broker import PATIENCE, Broker, Map, check, refusal
 class Case(unittest.TestCase):
     def setUp(self) -> None:
         self.broker = self.enterContext(Broker())
+        self.enterContext(mock.patch("millrace._worker.SILENCE", 60.0))  # this broker has no heartbeats
         self.errors: list[HandlerError] = []
         self.told = threading.Condition()
 
@@ -200,6 +202,21 @@ class Reporting(Case):
             release.set()
             backend.close()
         self.assertIn("on_handler_error failed", logs.output[0])
+
+    def test_too_many_are_counted(self) -> None:
+        release = threading.Event()
+
+        def tell(error: HandlerError) -> None:
+            release.wait(PATIENCE)
+            self.tell(error)
+
+        reports = Reports(tell)
+        for number in range(WAITING + 50):
+            reports.add(HandlerError(f"{number}"))
+        release.set()
+        reports.flush(PATIENCE)
+        self.assertLessEqual(len(self.errors), WAITING + 2)
+        self.assertRegex(str(self.errors[-1]), r"^(49|50) more errors of permission handlers were not told one by one")
 
     def test_settings(self) -> None:
         bad: list[tuple[dict[str, Any], str]] = [

@@ -5,6 +5,7 @@ import threading
 import time
 import unittest
 from typing import Any, Callable, TypeVar
+from unittest import mock
 
 import millrace
 from millrace import AsyncBackend, BadInputError, CheckContext, Decision, HandlerError, Subscriber
@@ -27,7 +28,11 @@ async def yes(channel: ChannelAddress, subscriber: Subscriber) -> bool:
 class Case(unittest.IsolatedAsyncioTestCase):
     def setUp(self) -> None:
         self.broker = self.enterContext(Broker())
+        self.enterContext(mock.patch("millrace._worker.SILENCE", 60.0))  # this broker has no heartbeats
         self.errors: list[HandlerError] = []
+
+    async def asyncSetUp(self) -> None:
+        asyncio.get_running_loop().slow_callback_duration = PATIENCE  # it is only said, and of no interest here
 
     async def backend(self, **settings: Any) -> AsyncBackend:
         backend = AsyncBackend(self.broker.endpoint, on_handler_error=self.errors.append, **settings)
@@ -178,8 +183,9 @@ class Registering(Case):
     async def test_many_at_once_are_few_requests(self) -> None:
         router = (await self.backend()).permissions_router
         await asyncio.gather(*[router.add(f"c{n}", yes) for n in range(3000)])
-        sizes = [len(request["handlers"]) for request in self.broker.of("handle")]
-        self.assertEqual(sum(sizes), 3000)
+        requests = self.broker.of("handle")
+        sizes = [len(request["handlers"]) for request in requests]
+        self.assertEqual(len({at["channel"] for request in requests for at in request["handlers"]}), 3000)
         self.assertLessEqual(max(sizes), 1024)
         self.assertLess(len(sizes), 1000)
 

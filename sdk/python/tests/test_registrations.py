@@ -1,5 +1,8 @@
 """How handlers come to the broker, stay there whatever happens to the connection, and go again."""
 
+import pathlib
+import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -112,6 +115,15 @@ class Registering(Case):
         self.broker.reply = lambda request: {"ok": True}
         self.broker.wait("handle", 2)
         self.assertEqual(self.broker.ask(check()), [{"read": True}])
+
+    def test_whoever_asks_again_does_not_wait_for_the_next_try(self) -> None:
+        self.broker.reply = lambda request: refusal(503, "unavailable", "handlers: could not be stored")
+        router = self.backend().permissions_router
+        with mock.patch("millrace._registrations.RETRY", 30.0):
+            with self.assertRaises(OverloadedError):
+                router.add("chat", yes)
+            self.broker.reply = lambda request: {"ok": True}
+            router.add("chat", yes)
 
     def test_refused_before_it_is_sent(self) -> None:
         router = self.backend().permissions_router
@@ -312,6 +324,33 @@ class Ending(Case):
         self.broker.reply = lambda request: {"ok": True}
         self.broker.drop_connections()
         self.assertIsNone(removing.wait())
+
+    def test_a_connection_that_ends_lets_nobody_wait(self) -> None:
+        self.broker.reply = lambda request: None
+        backend = self.backend()
+        adding = in_thread(lambda: backend.permissions_router.add("chat", yes))
+        self.broker.wait("handle")
+        backend._requests._link.close(True)
+        self.assertIsInstance(adding.wait(), ClosedError)
+        with self.assertRaises(ClosedError):
+            backend.permissions_router.default(yes)
+
+    def test_a_program_that_ends_leaves_its_registrations_behind(self) -> None:
+        """Or its restart would open what its handlers refuse. A handler that hangs does not keep it from ending."""
+        code = f"""if True:
+            import threading, time, millrace
+            asked = threading.Event()
+            def handler(channel, subscriber):
+                asked.set()
+                time.sleep(1000)
+            millrace.Backend({self.broker.endpoint!r}).permissions_router.default(handler)
+            assert asked.wait({PATIENCE})"""
+        program = subprocess.Popen([sys.executable, "-c", code], cwd=pathlib.Path(__file__).parent.parent)
+        self.addCleanup(program.kill)
+        self.broker.wait("handle", 1, 6 * PATIENCE)
+        self.broker.check(self.broker.worker(), 1, check())
+        self.assertEqual(program.wait(6 * PATIENCE), 0)
+        self.assertEqual(self.broker.of("unhandle"), [])
 
     def test_close_by_a_callback_in_the_thread_of_the_link(self) -> None:
         backend = self.backend()
