@@ -29,6 +29,7 @@ struct registration {
 
 struct registrations {
     TAILQ_HEAD(, registration) pending; /* in the order of their tickets */
+    struct registration *told;          /* the last one that went to the store, while it is there */
     uint64_t ticket;
 };
 
@@ -114,16 +115,19 @@ static struct span key_of(const struct registration *registration)
     return span_of(registration->key, registration->key_size);
 }
 
-bool core_find_registration(const core_t *core, uint64_t ticket, struct store_registration *out)
+/* They are told in their order, so the next one is looked for behind the last. */
+bool core_find_registration(core_t *core, uint64_t ticket, struct store_registration *out)
 {
-    const struct registration *registration;
-    TAILQ_FOREACH (registration, &core->registrations->pending, link) {
-        if (registration->ticket != ticket)
-            continue;
-        *out = (struct store_registration){ticket, key_of(registration), registration->removed};
-        return true;
-    }
-    return false;
+    registrations_t *self = core->registrations;
+    struct registration *next =
+        self->told ? TAILQ_NEXT(self->told, link) : TAILQ_FIRST(&self->pending);
+    while (next && next->ticket != ticket)
+        next = TAILQ_NEXT(next, link);
+    if (!next)
+        return false;
+    self->told = next;
+    *out = (struct store_registration){ticket, key_of(next), next->removed};
+    return true;
 }
 
 /* --- what the store says --- */
@@ -167,6 +171,8 @@ void core_registered(core_t *core, uint64_t ticket, enum store_outcome outcome, 
     if (!registration)
         return;
     TAILQ_REMOVE(&self->pending, registration, link);
+    if (self->told == registration)
+        self->told = NULL;
     bool committed = outcome == STORE_COMMITTED;
     core->metrics->registrations_failed_total += !committed;
     settle(core, registration, committed);

@@ -24,7 +24,6 @@ void core_handle(struct core *core, struct party *from, const struct backend_req
 void core_list_handlers(struct core *core, struct party *from,
                         const struct backend_request *request);
 /* Fills in what the effect CORE_REGISTER with this ticket is about. False: nothing any more. */
-bool core_find_registration(const struct core *core, uint64_t ticket,
-                            struct store_registration *out);
+bool core_find_registration(struct core *core, uint64_t ticket, struct store_registration *out);
 /* A backend went away: nobody asks it any more. */
 void core_backend_gone(struct core *core, struct party *backend);
