@@ -195,7 +195,7 @@ static void run_second(core_t *self, int64_t now_ms)
 
 static void probe(party_t *party, void *arg)
 {
-    if (!LIST_EMPTY(&party->workers) && LIST_EMPTY(&party->asked))
+    if (!LIST_EMPTY(&party->workers) && party->unanswered == 0)
         core_asks_probe(arg, party);
     if (party->endpoint == PARTY_GATEWAY && party->welcome && party->unanswered == 0)
         core_probe_gateway(arg, party);

@@ -79,8 +79,7 @@ void core_asks_tick(struct core *core, int64_t now_ms);
 /* An answer of a worker; `status`: it could not even be decoded. */
 void core_asks_answer(struct core *core, party_t *from, const struct backend_request *request,
                       enum status status, int64_t now_ms);
-/* A worker that is not being asked is sent an empty question: whether it can be sent shows whether
- * it is there. */
+/* A worker is sent an empty question: whether it can be sent shows whether it is there. */
 void core_asks_probe(struct core *core, party_t *worker);
 /* The backend went away: others are asked what it was asked. */
 void core_asks_gone(struct core *core, party_t *worker);

@@ -274,11 +274,18 @@ void core_asks_probe(core_t *core, party_t *worker)
     core_end_check(core, worker);
 }
 
+/* One loss is one failure of each handler, however much was under way: workers are started anew all
+ * the time, but one that vanishes whenever it is asked is no better than silence. */
 void core_asks_gone(core_t *core, party_t *worker)
 {
+    const handler_t *counted = NULL;
     struct batch *batch;
-    while ((batch = LIST_FIRST(&worker->asked)))
-        give_up(core, batch, true, 0);
+    while ((batch = LIST_FIRST(&worker->asked))) {
+        if (batch->handler != counted)
+            count_failure(core, batch, core->now_ms);
+        counted = batch->handler;
+        give_up(core, batch, true, core->now_ms);
+    }
 }
 
 void core_batches_tick(core_t *core, int64_t now_ms)

@@ -433,9 +433,10 @@ scenario('100,000 handlers are refused where the limit is, and nothing else noti
 scenario('a flapping handler: few questions, and nobody is let in without an answer', null, async () => {
   const cluster = await started();
   const ann = await member(cluster);
-  let yes = 0, on = true;
+  let yes = 0, on = true, workers = 0;
   const flap = (async () => {
     while (on) {
+      workers++;
       const worker = await Worker.serve(cluster, [{}], () => undefined);
       await delay(200);
       worker.close();
@@ -452,6 +453,7 @@ scenario('a flapping handler: few questions, and nobody is let in without an ans
   on = false;
   await flap;
   assert.equal(yes, 0);
+  // Of five channels each worker is asked once for what waits then.
   const sent = await cluster.metric('checks_sent_total', 'broker');
-  assert.ok(sent <= tried, `${sent} questions for ${tried} attempts`);
+  assert.ok(sent <= 5 * workers, `${sent} questions to ${workers} workers, ${tried} attempts`);
 });

@@ -421,6 +421,25 @@ START_TEST(nobody_is_there_to_ask)
 }
 END_TEST
 
+START_TEST(workers_that_vanish_when_they_are_asked_open_the_breaker)
+{
+    for (uint64_t i = 1; i <= 5; i++) {
+        char peer[] = {(char)('a' + i), '\0'};
+        world_handler(peer, "[{}]");
+        ask_member(i);
+        world_lost(peer);
+        core_answer(world, SIZE_MAX, world_now);
+        refused(i, false);
+    }
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.breakers_open, 1);
+    world_handler("w", "[{}]");
+    ask_member(6); /* not before the next probe is due */
+    refused(6, false);
+    ck_assert_uint_eq(world_metrics.checks_broken_total, 1);
+}
+END_TEST
+
 START_TEST(idle_workers_are_sent_an_empty_question)
 {
     world_handler("w", "[{}]");
@@ -626,6 +645,7 @@ int main(void)
     tcase_add_test(cases, answers_that_nobody_asked_for_change_nothing);
     tcase_add_test(cases, a_worker_that_is_gone_is_noticed_by_the_send);
     tcase_add_test(cases, nobody_is_there_to_ask);
+    tcase_add_test(cases, workers_that_vanish_when_they_are_asked_open_the_breaker);
     tcase_add_test(cases, idle_workers_are_sent_an_empty_question);
     tcase_add_test(cases, a_breaker_opens_and_lets_probes_through);
     tcase_add_test(cases, errors_of_a_handler_that_answers_open_no_breaker);
