@@ -6,6 +6,7 @@
 
 #include "cli/member.h"
 #include "cli/status_table.h"
+#include "proto/client_codec.h"
 #include "proto/json_text.h"
 #include "proto/limits.h"
 #include "proto/status.h"
@@ -206,8 +207,10 @@ static void put_verdict(struct buffer *to, const struct explanation *from,
         buffer_put_text(to, " in preview");
     if (!from->read) {
         enum status status = status_from_code((uint32_t)from->status);
+        const char *own = status == STATUS_FORBIDDEN ? client_error_text(CLIENT_ERROR_FORBIDDEN)
+                                                     : status_text(status); /* as clients read it */
         buffer_printf(to, ": %" PRIu64 " ", from->status);
-        put_printable(to, from->message.size > 0 ? from->message : span_text(status_text(status)));
+        put_printable(to, from->message.size > 0 ? from->message : span_text(own));
     }
     buffer_put_byte(to, '\n');
 }

@@ -169,7 +169,7 @@ scenario('a refusal ends with 1 and says why, as long as it holds', async () => 
   await worker.handle(['closed']);
   const refused = await explain('closed');
   assert.deepEqual([refused.code, refused.stderr], [REFUSED, '']);
-  assert.equal(lines(refused.stdout).verdict, 'ann (MEMBER) may not read closed: 403 not allowed');
+  assert.equal(lines(refused.stdout).verdict, 'ann (MEMBER) may not read closed: 403 read permission refused');
   assert.equal(lines(refused.stdout).holds, 'for 600 s');
   assert.match(lines((await explain('closed')).stdout).answer, /^cached/);
 
@@ -203,7 +203,7 @@ scenario('rules without code are named, and a handler of the same level comes fi
   const member = await explain('staff:desk');
   assert.equal(member.code, REFUSED);
   assert.deepEqual(lines(member.stdout), {
-    verdict: 'ann (MEMBER) may not read staff:desk: 403 not allowed', level: 'channel',
+    verdict: 'ann (MEMBER) may not read staff:desk: 403 read permission refused', level: 'channel',
     by: 'the rule "staff-only" of staff', answer: 'static, after 0 ms' });
   assert.equal((await explain('staff', '--type', 'ADMIN')).code, 0);
   const vip = await json(millrace, 'explain', 'club:vip', '--type', 'VISITOR');

@@ -169,7 +169,7 @@ START_TEST(a_handler_that_refuses)
 {
     explain("{'read':false,'status':403,'level':'channel','by':'handler','source':'live',"
             "'took_ms':0}");
-    expect("ann (MEMBER) may not read chat:room-1: 403 not allowed\n"
+    expect("ann (MEMBER) may not read chat:room-1: 403 read permission refused\n"
            "  level   channel\n"
            "  by      the handler of chat\n"
            "  answer  live, after 0 ms\n");
