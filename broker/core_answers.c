@@ -169,6 +169,13 @@ static bool is_strict(const stream_header_t *header, const struct address *addre
     return header->rule->check_each && address->view != VIEW_PREVIEW;
 }
 
+/* Nobody starts or goes on to read without being somebody, whatever a gateway says. */
+static bool needs_permit(const struct bus_question *question)
+{
+    return question->asker.size > 0 || question->kind == BUS_SUBSCRIBE ||
+           question->kind == BUS_PERMIT;
+}
+
 /* False: it is answered later. `permit`: what was decided about it, NULL: nothing yet. */
 static bool answer_question(core_t *core, party_t *gateway, const struct bus_question *question,
                             const struct permit *permit, struct bus_reply *reply, int64_t now_ms)
@@ -188,7 +195,7 @@ static bool answer_question(core_t *core, party_t *gateway, const struct bus_que
         return true;
     }
     bool strict = is_strict(header, &address);
-    if (question->asker.size > 0) {
+    if (!permit && needs_permit(question)) {
         enum permitted may = core_permit(core, gateway, question, &address, strict, reply);
         if (may != PERMITTED)
             return may == REFUSED;

@@ -148,9 +148,15 @@ void world_gateway(const char *peer, uint64_t incarnation)
 
 void world_ask(const char *peer, const struct bus_question *questions, size_t count)
 {
-    struct buffer items = {0};
-    for (size_t i = 0; i < count; i++)
-        bus_put_question(&items, &questions[i]);
+    struct buffer items = {0}, asker = {0};
+    bus_put_asker(&asker, &(struct bus_asker){.type = SUBSCRIBER_VISITOR, .within_ms = 4000});
+    for (size_t i = 0; i < count; i++) {
+        struct bus_question question = questions[i];
+        if (question.kind == BUS_SUBSCRIBE && question.asker.size == 0)
+            question.asker = buffer_span(&asker);
+        bus_put_question(&items, &question);
+    }
+    buffer_free(&asker);
     buffer_reset(&scratch);
     bus_put_ask(&scratch,
                 &(struct bus_ask){.count = (uint16_t)count, .items = buffer_span(&items)});

@@ -32,7 +32,7 @@ void world_request_bytes(size_t endpoint, const char *peer, struct span bytes);
 /* Says hello and takes the welcome. */
 void world_gateway(const char *peer, uint64_t incarnation);
 void world_frame(const char *peer, const struct buffer *frame);
-/* One frame with these questions. */
+/* One frame with these questions; those that subscribe and name nobody come from a visitor. */
 void world_ask(const char *peer, const struct bus_question *questions, size_t count);
 /* Subscribes to, or unsubscribes from, a channel of the default site (or one of its resources). */
 void world_subscribe(const char *channel, const char *resource, bool on);

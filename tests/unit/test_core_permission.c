@@ -440,6 +440,23 @@ START_TEST(workers_that_vanish_when_they_are_asked_open_the_breaker)
 }
 END_TEST
 
+START_TEST(nobody_reads_without_being_somebody)
+{
+    static const uint8_t kinds[] = {BUS_SUBSCRIBE, BUS_PERMIT};
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        struct buffer items = {0}, frame = {0};
+        bus_put_question(
+            &items,
+            &(struct bus_question){.kind = kinds[i], .token = 7, .address = world_key("chat", "")});
+        bus_put_ask(&frame, &(struct bus_ask){.count = 1, .items = buffer_span(&items)});
+        world_frame("g", &frame);
+        expect_answer("g", 7, STATUS_BAD_INPUT);
+        buffer_free(&items);
+        buffer_free(&frame);
+    }
+}
+END_TEST
+
 START_TEST(idle_workers_are_sent_an_empty_question)
 {
     world_handler("w", "[{}]");
@@ -646,6 +663,7 @@ int main(void)
     tcase_add_test(cases, a_worker_that_is_gone_is_noticed_by_the_send);
     tcase_add_test(cases, nobody_is_there_to_ask);
     tcase_add_test(cases, workers_that_vanish_when_they_are_asked_open_the_breaker);
+    tcase_add_test(cases, nobody_reads_without_being_somebody);
     tcase_add_test(cases, idle_workers_are_sent_an_empty_question);
     tcase_add_test(cases, a_breaker_opens_and_lets_probes_through);
     tcase_add_test(cases, errors_of_a_handler_that_answers_open_no_breaker);
