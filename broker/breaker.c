@@ -21,6 +21,8 @@ void breaker_failed(struct breaker *self, int64_t tried_ms, int64_t now_ms)
 {
     if (tried_ms < self->success_ms)
         return;
+    if (self->is_open && tried_ms <= self->opened_ms)
+        return;
     if (self->is_open) {
         if (self->interval_ms < BREAKER_PROBE_MAX_MS / 2)
             self->interval_ms *= 2;
@@ -32,7 +34,7 @@ void breaker_failed(struct breaker *self, int64_t tried_ms, int64_t now_ms)
         return;
     self->is_open = true;
     self->interval_ms = BREAKER_PROBE_MS;
-    self->probed_ms = now_ms;
+    self->probed_ms = self->opened_ms = now_ms;
 }
 
 void breaker_hurry(struct breaker *self)

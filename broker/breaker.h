@@ -17,6 +17,7 @@ struct breaker {
     bool is_open;
     int64_t interval_ms; /* open: between the last probe and the next */
     int64_t probed_ms;   /* when the last probe was let through, or it opened */
+    int64_t opened_ms;   /* what was tried before is no probe */
     int64_t success_ms;  /* the last one */
 };
 

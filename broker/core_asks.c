@@ -81,11 +81,19 @@ void core_check_unref(struct check *check)
         free(check);
 }
 
+/* Who asks from now on asks anew; those who wait for it go on waiting. */
+static void hide(asks_t *self, struct check *check)
+{
+    if (!check->is_hidden)
+        map_remove(self->checks, check_key(check));
+    check->is_hidden = true;
+}
+
 /* Nobody finds it any more. It is in no list of its state. */
 static void end_check(asks_t *self, struct check *check)
 {
     deadline_clear(&check->timer);
-    map_remove(self->checks, check_key(check));
+    hide(self, check);
     LIST_REMOVE(check, of_handler);
     check->state = CHECK_DONE;
     core_check_unref(check);
@@ -136,6 +144,10 @@ void core_check_decide(core_t *core, struct check *check, const struct decision 
 {
     close_check(core, check);
     tell(core, check, decision);
+    if (check->is_hidden) { /* another one has its place */
+        end_check(core->asks, check);
+        return;
+    }
     bool is_answer = decision->status == STATUS_OK || decision->status == STATUS_FORBIDDEN;
     if (is_answer && decision->has_ttl && decision->ttl_ms > 0)
         keep(core, check, decision, now_ms);
@@ -245,9 +257,15 @@ bool core_asks_ask(core_t *core, handler_t *handler, const struct reader *reader
         check = NULL;
     }
     if (check && check->state == CHECK_KEPT) {
+        TAILQ_REMOVE(&self->kept, check, link); /* the least recently used goes first */
+        TAILQ_INSERT_TAIL(&self->kept, check, link);
         core->metrics->checks_kept_total++;
         *decision = kept_decision(check, now_ms);
         return true;
+    }
+    if (check && reader->is_fresh && check->state == CHECK_ASKED) {
+        hide(self, check);
+        check = NULL;
     }
     core->metrics->checks_shared_total += check != NULL;
     const char *why = check ? NULL : refusal(core, handler, now_ms);
@@ -309,6 +327,7 @@ int64_t core_asks_wait(const core_t *core, int64_t now_ms)
 
 struct voiding {
     core_t *core;
+    struct span site;
     asks_match_fn *match;
     void *arg;
 };
@@ -317,6 +336,8 @@ static void void_checks(handler_t *handler, void *arg)
 {
     const struct voiding *voiding = arg;
     asks_t *self = voiding->core->asks;
+    if (!span_equal(span_of(handler->site->key, handler->site->key_size), voiding->site))
+        return;
     for (struct check *check = LIST_FIRST(&handler->checks), *next; check; check = next) {
         next = LIST_NEXT(check, of_handler);
         struct reader reader = core_check_reader(check);
@@ -329,9 +350,9 @@ static void void_checks(handler_t *handler, void *arg)
     }
 }
 
-void core_asks_void(core_t *core, asks_match_fn *match, void *arg)
+void core_asks_void(core_t *core, struct span site, asks_match_fn *match, void *arg)
 {
-    struct voiding voiding = {core, match, arg};
+    struct voiding voiding = {core, site, match, arg};
     handlers_visit(core->handlers, void_checks, &voiding);
 }
 

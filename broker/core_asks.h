@@ -55,6 +55,7 @@ struct reader {
     enum subscriber_type type;
     struct span id;
     struct span app; /* whose code asks */
+    bool is_fresh;   /* what was asked before is not enough: a message has come since */
     bool is_strict;  /* an answer that was kept is not enough */
 };
 
@@ -84,9 +85,10 @@ void core_asks_probe(struct core *core, party_t *worker);
 /* The backend went away: others are asked what it was asked. */
 void core_asks_gone(struct core *core, party_t *worker);
 
-/* Answers about such readers do not count any more: neither kept ones nor those on their way. */
+/* Answers about such readers of one site do not count any more: neither kept ones nor those on
+ * their way. */
 typedef bool asks_match_fn(const struct reader *reader, void *arg);
-void core_asks_void(struct core *core, asks_match_fn *match, void *arg);
+void core_asks_void(struct core *core, struct span site, asks_match_fn *match, void *arg);
 /* Before the handler ends: what it was asked is refused. */
 void core_asks_end(struct core *core, handler_t *handler);
 void core_asks_measure(const struct core *core);

@@ -30,6 +30,7 @@ struct check {
     uint32_t flights; /* batches that ask this request */
     uint32_t refs;    /* batches that refer to it, whatever they ask */
     uint8_t state;
+    bool is_hidden; /* not in asks->checks */
     uint8_t type;
     uint16_t address_size, app_size, id_size;
     enum status kept;
@@ -57,7 +58,7 @@ TAILQ_HEAD(handler_list, handler);
 
 struct asks {
     struct asks_settings settings;
-    map_t *checks;  /* by key, those that are not DONE */
+    map_t *checks;  /* by key, those that others may join */
     map_t *batches; /* by number */
     deadlines_t *check_timers, *batch_timers;
     TAILQ_HEAD(, check) kept; /* the oldest first */

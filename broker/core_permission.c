@@ -234,6 +234,7 @@ enum permitted core_permit(core_t *core, party_t *gateway, const struct bus_ques
     if (!permit)
         return refuse(reply, STATUS_UNAVAILABLE, span_text("out of memory"));
     permit->reader.is_strict = is_strict;
+    permit->reader.is_fresh = is_strict || question->kind == BUS_PERMIT;
     return ask_handler(core, permit, ruler.handler, asker.within_ms, address, reply);
 }
 

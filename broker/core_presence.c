@@ -525,6 +525,14 @@ void core_presence_tick(core_t *core, int64_t now_ms)
     core_presence_start(core, now_ms);
 }
 
+size_t core_presence_lost(core_t *core, int64_t now_ms)
+{
+    struct away *away = &core->presence->away;
+    if (!away_any(away, now_ms))
+        return 0;
+    return away->count > 0 ? away->count : core->gateways == 0; /* all may be, after the start */
+}
+
 void core_presence_measure(const core_t *core)
 {
     core->metrics->presence_waiting = core->presence->questions;

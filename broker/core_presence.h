@@ -53,4 +53,6 @@ void core_presence_tick(struct core *core, int64_t now_ms);
 /* A gateway said hello; it said hello before, and is gone. */
 void core_presence_joined(struct core *core, struct party *gateway);
 void core_presence_left(struct core *core, struct party *gateway);
+/* How many gateways may be out there, with clients, and do not hear us. */
+size_t core_presence_lost(struct core *core, int64_t now_ms);
 void core_presence_measure(const struct core *core);

@@ -6,6 +6,9 @@
 
 #include "broker/core_priv.h"
 
+/* What one gateway is sent at once when it comes back: the link holds some thousand frames. */
+#define REPLAY_MAX 1024
+
 /* One that not all gateways have confirmed. */
 struct revocation {
     TAILQ_ENTRY(revocation) link;
@@ -160,23 +163,43 @@ static bool is_kept(const revocations_t *self, uint64_t number)
            !self->log[number % self->settings.kept].failed;
 }
 
+static void send_from(core_t *core, party_t *gateway, uint64_t number)
+{
+    revocations_t *self = core->revocations;
+    for (; number <= self->number; number++)
+        if (is_kept(self, number))
+            (void)send_frame(core, gateway, buffer_span(&self->log[number % self->settings.kept]));
+}
+
+/* Does the log have all that the gateway lacks, and can the link take it in one go? */
+static bool can_replay(const core_t *core, const struct bus_hello *hello)
+{
+    const revocations_t *self = core->revocations;
+    if (hello->broker != core->nonce || hello->revoked > self->number ||
+        self->number - hello->revoked > REPLAY_MAX)
+        return false;
+    for (uint64_t number = hello->revoked + 1; number <= self->number; number++)
+        if (!is_kept(self, number))
+            return false;
+    return true;
+}
+
 void core_revocations_send(core_t *core, party_t *gateway, const struct bus_hello *hello)
 {
     revocations_t *self = core->revocations;
     if (hello->broker == 0)
         return; /* it has no subscriptions */
-    bool knows = hello->broker == core->nonce && hello->revoked <= self->number;
-    for (uint64_t number = hello->revoked + 1; knows && number <= self->number; number++)
-        knows = is_kept(self, number);
-    if (!knows) {
-        core->metrics->revocations_unknown_total++;
-        bus_put_revoke(effects_begin(&core->effects),
-                       &(struct bus_revoke){.number = self->number, .mode = BUS_REVOKE_RECHECK});
-        (void)core_end_send(core, gateway);
+    if (can_replay(core, hello)) {
+        send_from(core, gateway, hello->revoked + 1);
         return;
     }
-    for (uint64_t number = hello->revoked + 1; number <= self->number; number++)
-        (void)send_frame(core, gateway, buffer_span(&self->log[number % self->settings.kept]));
+    core->metrics->revocations_unknown_total++;
+    bus_put_revoke(effects_begin(&core->effects),
+                   &(struct bus_revoke){.number = self->number, .mode = BUS_REVOKE_RECHECK});
+    (void)core_end_send(core, gateway);
+    /* It comes from another life of the broker: what was said in this one is for it, too. */
+    if (hello->broker != core->nonce)
+        send_from(core, gateway, self->number > REPLAY_MAX ? self->number - REPLAY_MAX + 1 : 1);
 }
 
 /* --- confirmations --- */
@@ -301,7 +324,7 @@ void core_revoke(core_t *core, party_t *from, const struct backend_request *requ
     }
     core->metrics->revocations_total++;
     if (revoke.mode != BUS_REVOKE_DISCONNECT) {
-        core_asks_void(core, is_meant, &revoke);
+        core_asks_void(core, revoke.site, is_meant, &revoke);
         core_permits_void(core, is_meant, &revoke);
     }
     revocations_t *self = core->revocations;
@@ -310,6 +333,9 @@ void core_revoke(core_t *core, party_t *from, const struct backend_request *requ
     TAILQ_INSERT_TAIL(&self->pending, revocation, link);
     self->pending_count++;
     parties_visit(core->parties, tell_gateway, &telling);
+    /* Those that were lost a moment ago may go on with what they have; they are told when they
+     * come back. */
+    revocation->result.unconfirmed += core_presence_lost(core, now_ms);
     if (revocation->open == 0)
         finish(core, revocation);
 }

@@ -249,7 +249,8 @@ static void on_control(bus_link_t *self, struct span frame, int64_t now_ms)
         hub_presence_ask(self->hub, frame, now_ms);
         break;
     case BUS_REVOKE: /* those that were missed come before welcome */
-        hub_revoke(self->hub, frame, now_ms);
+        if (!hub_revoke(self->hub, frame, now_ms))
+            greet(self);
         break;
     default:
         self->metrics->bus_dropped_total++;

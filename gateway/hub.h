@@ -102,8 +102,10 @@ void hub_publication(hub_t *self, struct span message, int64_t now_ms);
 void hub_answer(hub_t *self, struct span frame, int64_t now_ms);
 /* One frame presence_ask: it is answered at once. */
 void hub_presence_ask(hub_t *self, struct span frame, int64_t now_ms);
-/* One frame revoke, also before hub_broker_up: what it takes away is gone when this returns. */
-void hub_revoke(hub_t *self, struct span frame, int64_t now_ms);
+/* One frame revoke, also before hub_broker_up: what it takes away is gone when this returns. False:
+ * some in front of it were lost, and it was not applied: until the broker has sent them again,
+ * which the next hello asks for, nobody gets anything without being asked about. */
+bool hub_revoke(hub_t *self, struct span frame, int64_t now_ms);
 /* For the next hello: the nonce of the last broker, 0 before the first one, and the last revocation
  * of it that was applied. */
 uint64_t hub_broker(const hub_t *self);

@@ -343,20 +343,43 @@ static bool revoke_subscriptions(hub_t *self, const struct bus_revoke *revoke)
     return !matches.failed;
 }
 
-void hub_revoke(hub_t *self, struct span frame, int64_t now_ms)
+/* What the broker sends when nobody knows any more what the gateway lacks. */
+static bool is_about_everything(const struct bus_revoke *revoke)
+{
+    return revoke->mode == BUS_REVOKE_RECHECK && revoke->scope == 0;
+}
+
+/* Whom the lost ones were about is not known: nobody goes on reading unasked. It has no number that
+ * the broker waits for. */
+static void take_from_all(hub_t *self)
+{
+    self->metrics.revocations_missed_total++;
+    (void)revoke_subscriptions(self, &(struct bus_revoke){.mode = BUS_REVOKE_RECHECK});
+}
+
+bool hub_revoke(hub_t *self, struct span frame, int64_t now_ms)
 {
     self->now_ms = now_ms;
     struct bus_revoke revoke;
     if (!bus_get_revoke(frame, &revoke) || revoke.mode < BUS_REVOKE_RECHECK ||
         revoke.mode > BUS_REVOKE_DISCONNECT) {
         self->metrics.publications_malformed_total++;
-        return;
+        return true;
+    }
+    bool is_next =
+        !self->broker_is_up || is_about_everything(&revoke) || revoke.number == self->revoked + 1;
+    if (!is_next && revoke.number <= self->revoked)
+        return true; /* sent again, and applied before */
+    if (!is_next) {
+        take_from_all(self);
+        return false;
     }
     self->metrics.revocations_total++;
     if (revoke.mode == BUS_REVOKE_DISCONNECT)
         disconnect(self, &revoke);
     else if (!revoke_subscriptions(self, &revoke))
-        return;
+        return false;
     if (self->broker_is_up) /* before that, welcome says whose number it is */
         self->revoked = revoke.number;
+    return true;
 }

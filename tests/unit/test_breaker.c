@@ -42,6 +42,15 @@ START_TEST(probes_come_after_one_two_four_and_at_most_thirty_seconds)
 }
 END_TEST
 
+START_TEST(what_was_under_way_when_it_opened_is_no_probe)
+{
+    for (int i = 0; i < 256; i++)
+        breaker_failed(&breaker, 1000, 4000); /* one pause, many messages */
+    ck_assert(!breaker_admits(&breaker, 4999));
+    ck_assert(breaker_admits(&breaker, 5000));
+}
+END_TEST
+
 START_TEST(a_success_closes_it)
 {
     fail_times(5, 1000);
@@ -99,6 +108,7 @@ int main(void)
     tcase_add_checked_fixture(cases, setup, NULL);
     tcase_add_test(cases, it_opens_after_failures_in_a_row);
     tcase_add_test(cases, probes_come_after_one_two_four_and_at_most_thirty_seconds);
+    tcase_add_test(cases, what_was_under_way_when_it_opened_is_no_probe);
     tcase_add_test(cases, a_success_closes_it);
     tcase_add_test(cases, failures_older_than_a_success_do_not_count);
     tcase_add_test(cases, somebody_new_need_not_wait_long);

@@ -457,6 +457,53 @@ START_TEST(nobody_reads_without_being_somebody)
 }
 END_TEST
 
+/* What was asked before a message came says nothing about that message. */
+START_TEST(a_question_about_a_message_joins_none_that_is_under_way)
+{
+    world_handler("w", "[{}]");
+    struct world_question permit = member;
+    permit.kind = BUS_PERMIT;
+    world_read("g", &permit);
+    expect_check("w", CHECK("1", "chat", "ann", "MEMBER"));
+    permit.token = 8;
+    world_read("g", &permit);
+    expect_check("w", CHECK("2", "chat", "ann", "MEMBER"));
+    answer("w", "1", "[{'read':true,'ttl':0}]");
+    expect_answer("g", 7, STATUS_OK);
+    answer("w", "2", "[{'read':false}]");
+    expect_answer("g", 8, STATUS_FORBIDDEN);
+    expect_nothing();
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.checks_open, 0);
+}
+END_TEST
+
+START_TEST(a_last_moment_is_no_failure_of_the_handler)
+{
+    world_settings.asks.again_ms = 5000;
+    world_start();
+    world_gateway("g", 11);
+    world_handler("w", "[{}]");
+    for (uint64_t i = 1; i <= 10; i++) {
+        struct buffer asker = {0};
+        bus_put_asker(&asker, &(struct bus_asker){.type = SUBSCRIBER_VISITOR, .within_ms = 100});
+        world_ask("g",
+                  &(struct bus_question){.kind = BUS_SUBSCRIBE,
+                                         .token = i,
+                                         .address = world_key("chat", ""),
+                                         .asker = buffer_span(&asker)},
+                  1);
+        buffer_free(&asker);
+        core_answer(world, SIZE_MAX, world_now);
+        drop_effects();
+        world_advance(300);
+        drop_effects();
+    }
+    ck_assert_uint_eq(world_metrics.batches_late_total, 10);
+    ck_assert_uint_eq(world_metrics.breakers_opened_total, 0);
+}
+END_TEST
+
 START_TEST(idle_workers_are_sent_an_empty_question)
 {
     world_handler("w", "[{}]");
@@ -664,6 +711,8 @@ int main(void)
     tcase_add_test(cases, nobody_is_there_to_ask);
     tcase_add_test(cases, workers_that_vanish_when_they_are_asked_open_the_breaker);
     tcase_add_test(cases, nobody_reads_without_being_somebody);
+    tcase_add_test(cases, a_question_about_a_message_joins_none_that_is_under_way);
+    tcase_add_test(cases, a_last_moment_is_no_failure_of_the_handler);
     tcase_add_test(cases, idle_workers_are_sent_an_empty_question);
     tcase_add_test(cases, a_breaker_opens_and_lets_probes_through);
     tcase_add_test(cases, errors_of_a_handler_that_answers_open_no_breaker);

@@ -282,9 +282,47 @@ START_TEST(when_nobody_knows_what_it_lacks_all_is_asked_again)
         ck_assert_uint_eq(revoke.scope, 0);
         ck_assert_uint_eq(revoke.number, 4);
         core_sent(world, effect.to, CORE_SENT);
+        for (uint64_t number = 2; number <= 4 && cases[i].broker != WORLD_NONCE; number++)
+            ck_assert_uint_eq(take_revoke("g2").number, number); /* those that are kept */
         expect_welcome(4);
     }
     ck_assert_uint_eq(world_metrics.revocations_unknown_total, 3);
+}
+END_TEST
+
+START_TEST(a_gateway_of_another_life_gets_what_was_said_in_this_one)
+{
+    revoke_chat(2);
+    return_with(WORLD_NONCE + 7, 40);
+    struct core_effect effect;
+    do
+        core_take_effect(world, &effect);
+    while (effect.kind == CORE_GATEWAY_LEFT || effect.kind == CORE_GATEWAY_JOINED);
+    core_sent(world, effect.to, CORE_SENT); /* all is asked again */
+    ck_assert_uint_eq(take_revoke("g2").number, 1);
+    ck_assert_uint_eq(take_revoke("g2").number, 2);
+    expect_welcome(2);
+}
+END_TEST
+
+START_TEST(a_gateway_that_was_lost_a_moment_ago_has_not_confirmed)
+{
+    world_settings.presence.return_ms = 1000;
+    world_start();
+    world_now += 1000; /* nobody can be out there from before the start any more */
+    core_tick(world, world_now);
+    drop_effects();
+    world_gateway("g", 11);
+    world_request(0, "p", "{'op':'revoke','channel':'chat','mode':'deny'}");
+    struct core_effect effect;
+    core_take_effect(world, &effect);
+    core_sent(world, effect.to, CORE_GONE);
+    drop_effects();
+    world_request(0, "p", "{'op':'revoke','id':1,'channel':'chat','mode':'deny'}");
+    expect_reply("p", "{'id':1,'ok':true,'affected':0,'ended':0,'unconfirmed':1}");
+    world_now += 1000;
+    world_request(0, "p", "{'op':'revoke','id':1,'channel':'chat','mode':'deny'}");
+    expect_reply("p", "{'id':1,'ok':true,'affected':0,'ended':0,'unconfirmed':0}");
 }
 END_TEST
 
@@ -327,6 +365,8 @@ int main(void)
     tcase_add_test(cases, kept_answers_go_and_others_stay);
     tcase_add_test(cases, a_gateway_that_was_away_gets_what_it_lacks);
     tcase_add_test(cases, when_nobody_knows_what_it_lacks_all_is_asked_again);
+    tcase_add_test(cases, a_gateway_of_another_life_gets_what_was_said_in_this_one);
+    tcase_add_test(cases, a_gateway_that_was_lost_a_moment_ago_has_not_confirmed);
     tcase_add_test(cases, a_new_gateway_lacks_nothing);
     tcase_add_test(cases, a_gateway_that_leaves_does_not_confirm);
     suite_add_tcase(suite, cases);

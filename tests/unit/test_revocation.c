@@ -756,8 +756,51 @@ START_TEST(a_disconnect_decides_a_recheck)
 }
 END_TEST
 
+/* Whom a lost one was about is not known. */
+START_TEST(after_a_lost_one_nobody_reads_unasked_and_the_link_asks_for_it)
+{
+    given_member(BUS_GRANT_FOREVER);
+    struct buffer frame = {0};
+    bus_put_revoke(&frame, &(struct bus_revoke){.number = 2, .mode = BUS_REVOKE_DENY});
+    ck_assert(!hub_revoke(world.hub, buffer_span(&frame), world.now_ms));
+    ck_assert_uint_eq(hub_revoked(world.hub), 0);
+    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->revocations_missed_total, 1);
+    published();
+    ck_assert_ptr_null(world_next(&world, 0));
+    verdict(STATUS_FORBIDDEN, 0);
+    world_settle(&world);
+    expect(0, "\"code\":2403");
+    /* sent again, in their order; what was applied is not applied twice */
+    for (uint64_t number = 1; number <= 2; number++) {
+        buffer_reset(&frame);
+        bus_put_revoke(&frame, &(struct bus_revoke){.number = number, .mode = BUS_REVOKE_DENY});
+        ck_assert(hub_revoke(world.hub, buffer_span(&frame), world.now_ms));
+        ck_assert_uint_eq(hub_revoked(world.hub), number);
+    }
+    uint64_t before = hub_metrics(world.hub, world.now_ms)->revocations_total;
+    ck_assert(hub_revoke(world.hub, buffer_span(&frame), world.now_ms));
+    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->revocations_total, before);
+    buffer_free(&frame);
+    done();
+}
+END_TEST
+
+START_TEST(one_about_everything_stands_for_all_before_it)
+{
+    given_member(BUS_GRANT_FOREVER);
+    struct buffer frame = {0};
+    bus_put_revoke(&frame, &(struct bus_revoke){.number = 9, .mode = BUS_REVOKE_RECHECK});
+    ck_assert(hub_revoke(world.hub, buffer_span(&frame), world.now_ms));
+    ck_assert_uint_eq(hub_revoked(world.hub), 9);
+    buffer_free(&frame);
+    done();
+}
+END_TEST
+
 static void add_tests(TCase *all)
 {
+    tcase_add_test(all, after_a_lost_one_nobody_reads_unasked_and_the_link_asks_for_it);
+    tcase_add_test(all, one_about_everything_stands_for_all_before_it);
     tcase_add_loop_test(all, a_denial_ends_those_it_means_and_nobody_else, 0, CASES);
     tcase_add_loop_test(all, a_recheck_asks_for_those_it_means_and_nobody_else, 0, CASES);
     tcase_add_test(all, preview_is_never_its_concern);
