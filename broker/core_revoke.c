@@ -6,9 +6,6 @@
 
 #include "broker/core_priv.h"
 
-/* What one gateway is sent at once when it comes back: the link holds some thousand frames. */
-#define REPLAY_MAX 1024
-
 /* One that not all gateways have confirmed. */
 struct revocation {
     TAILQ_ENTRY(revocation) link;
@@ -171,12 +168,16 @@ static void send_from(core_t *core, party_t *gateway, uint64_t number)
             (void)send_frame(core, gateway, buffer_span(&self->log[number % self->settings.kept]));
 }
 
-/* Does the log have all that the gateway lacks, and can the link take it in one go? */
+static uint64_t oldest(const revocations_t *self)
+{
+    return self->number > self->settings.kept ? self->number - self->settings.kept + 1 : 1;
+}
+
+/* Does the log have all that the gateway lacks? */
 static bool can_replay(const core_t *core, const struct bus_hello *hello)
 {
     const revocations_t *self = core->revocations;
-    if (hello->broker != core->nonce || hello->revoked > self->number ||
-        self->number - hello->revoked > REPLAY_MAX)
+    if (hello->broker != core->nonce || hello->revoked > self->number)
         return false;
     for (uint64_t number = hello->revoked + 1; number <= self->number; number++)
         if (!is_kept(self, number))
@@ -199,7 +200,7 @@ void core_revocations_send(core_t *core, party_t *gateway, const struct bus_hell
     (void)core_end_send(core, gateway);
     /* It comes from another life of the broker: what was said in this one is for it, too. */
     if (hello->broker != core->nonce)
-        send_from(core, gateway, self->number > REPLAY_MAX ? self->number - REPLAY_MAX + 1 : 1);
+        send_from(core, gateway, oldest(self));
 }
 
 /* --- confirmations --- */

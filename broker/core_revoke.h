@@ -16,7 +16,7 @@ struct party;
 typedef struct revocations revocations_t;
 
 struct revocations_settings {
-    size_t kept;      /* for gateways that come back */
+    size_t kept;      /* for gateways that come back: not more than their link takes at once */
     int64_t limit_ms; /* for all gateways to confirm */
 };
 
