@@ -135,13 +135,18 @@ void world_frame(const char *peer, const struct buffer *frame)
     core_gateway_frame(world, span_text(peer), buffer_span(frame), world_now);
 }
 
-void world_gateway(const char *peer, uint64_t incarnation)
+void world_hello(const char *peer, const char *gateway, uint64_t incarnation)
 {
     buffer_reset(&scratch);
     bus_put_hello(&scratch, &(struct bus_hello){.version = BUS_VERSION,
-                                                .gateway = span_text(peer),
+                                                .gateway = span_text(gateway),
                                                 .incarnation = incarnation});
     world_frame(peer, &scratch);
+}
+
+void world_gateway(const char *peer, uint64_t incarnation)
+{
+    world_hello(peer, peer, incarnation);
     expect_log(CORE_GATEWAY_JOINED, peer);
     ck_assert_uint_eq(bus_frame_type(take_frame(peer)), BUS_WELCOME);
 }
@@ -364,6 +369,15 @@ void expect_refusal(const char *peer, const char *id, enum status status, const 
     core_sent(world, effect.to, CORE_SENT);
 }
 
+void expect_refusals(const char *peer, const struct world_refusal *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        world_request(cases[i].endpoint, peer, cases[i].json);
+        expect_refusal(peer, "1", cases[i].status, cases[i].words);
+        expect_nothing();
+    }
+}
+
 void expect_check(const char *peer, const char *json)
 {
     take_reply(peer);
@@ -464,10 +478,9 @@ struct span take_frame(const char *peer)
     return frame;
 }
 
-const struct world_answers *take_answers(const char *peer)
+const struct world_answers *take_answer_frame(const char *peer)
 {
     static struct world_answers answers;
-    core_answer(world, SIZE_MAX, world_now);
     struct bus_answer answer;
     ck_assert(bus_get_answer(take_frame(peer), &answer));
     answers.count = answer.count;
@@ -476,6 +489,12 @@ const struct world_answers *take_answers(const char *peer)
         ck_assert(bus_next_reply(&answer.items, &answers.replies[i]));
     ck_assert_uint_eq(answer.items.size, 0);
     return &answers;
+}
+
+const struct world_answers *take_answers(const char *peer)
+{
+    core_answer(world, SIZE_MAX, world_now);
+    return take_answer_frame(peer);
 }
 
 const char *world_publications(const struct bus_reply *reply)

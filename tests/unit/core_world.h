@@ -29,7 +29,8 @@ void world_teardown(void);
 
 void world_request(size_t endpoint, const char *peer, const char *json);
 void world_request_bytes(size_t endpoint, const char *peer, struct span bytes);
-/* Says hello and takes the welcome. */
+void world_hello(const char *peer, const char *gateway, uint64_t incarnation);
+/* Says hello, the peer as a gateway of its own name, and takes the welcome. */
 void world_gateway(const char *peer, uint64_t incarnation);
 void world_frame(const char *peer, const struct buffer *frame);
 /* One frame with these questions; those that subscribe and name nobody come from a visitor. */
@@ -79,6 +80,14 @@ void expect_ok(int id, const char *epoch, int offset);
 void expect_duplicate(int id, const char *epoch, int offset);
 /* A refusal whose message contains `words`. */
 void expect_refusal(const char *peer, const char *id, enum status status, const char *words);
+/* Requests with id 1 that are refused at once, and nothing else comes of them. */
+struct world_refusal {
+    size_t endpoint;
+    const char *json;
+    enum status status;
+    const char *words;
+};
+void expect_refusals(const char *peer, const struct world_refusal *cases, size_t count);
 /* A question to a worker, with x for what names each check. */
 void expect_check(const char *peer, const char *json);
 /* The next message to this backend finds that it is gone. */
@@ -100,11 +109,13 @@ struct span take_frame(const char *peer);
 party_t *take_unsent_frame(const char *peer, struct span *frame);
 void drop_effects(void);
 
-/* Answers all questions, takes one frame of answers. */
+/* Takes one frame of answers, valid until the next effect is taken. */
 struct world_answers {
     size_t count;
     struct bus_reply replies[LIMIT_ASK_ITEMS];
 };
+const struct world_answers *take_answer_frame(const char *peer);
+/* Answers all questions before that. */
 const struct world_answers *take_answers(const char *peer);
 /* "3:{'n':3} 4:{'n':4} " of one reply: offsets and bodies. */
 const char *world_publications(const struct bus_reply *reply);

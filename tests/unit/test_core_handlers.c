@@ -1,11 +1,8 @@
 #include <stdio.h>
 
 #include "broker/handlers.h"
-#include "core_world.h"
+#include "permission_world.h"
 #include "unit.h"
-
-static const char *const member_question =
-    "{'op':'explain','id':1,'channel':'chat','subscriber':{'type':'MEMBER','id':'ann'}}";
 
 static void handle(const char *peer, const char *handlers)
 {
@@ -27,6 +24,13 @@ static void expect_stored(bool removed)
     registered(expect_registration(removed), STORE_COMMITTED);
 }
 
+/* So many are registered. */
+static void expect_handlers(uint64_t count)
+{
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.handlers, count);
+}
+
 START_TEST(a_registration_is_acknowledged_when_it_is_stored)
 {
     handle("w", "[{'channel':'chat'},{}]");
@@ -40,8 +44,7 @@ START_TEST(a_registration_is_acknowledged_when_it_is_stored)
     expect_reply("w", "{'id':1,'ok':true}");
     handle("v", "[{'channel':'chat'}]"); /* another worker: the same */
     expect_reply("v", "{'id':1,'ok':true}");
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.handlers, 2);
+    expect_handlers(2);
     ck_assert_uint_eq(world_metrics.workers, 3);
 }
 END_TEST
@@ -51,8 +54,7 @@ START_TEST(what_cannot_be_stored_is_not_registered)
     handle("w", "[{'channel':'chat'}]");
     registered(expect_registration(false), STORE_FAILED);
     expect_refusal("w", "1", STATUS_UNAVAILABLE, "could not be stored");
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.handlers, 0);
+    expect_handlers(0);
     ck_assert_uint_eq(world_metrics.registrations_failed_total, 1);
 }
 END_TEST
@@ -61,7 +63,7 @@ START_TEST(it_refuses_before_it_is_stored)
 {
     handle("w", "[{'channel':'chat'}]");
     uint64_t ticket = expect_registration(false);
-    world_request(0, "p", member_question);
+    world_request(0, "p", EXPLAIN_ANN);
     core_answer(world, SIZE_MAX, world_now);
     world_lost("w");
     core_answer(world, SIZE_MAX, world_now);
@@ -76,12 +78,7 @@ END_TEST
 
 START_TEST(bad_registrations)
 {
-    static const struct {
-        size_t endpoint;
-        const char *json;
-        enum status status;
-        const char *words;
-    } cases[] = {
+    static const struct world_refusal cases[] = {
         {0, "{'op':'handle','id':1}", STATUS_BAD_INPUT, "handlers: missing"},
         {0, "{'op':'handle','id':1,'handlers':{}}", STATUS_BAD_INPUT, "handlers: must be an array"},
         {0, "{'op':'handle','id':1,'handlers':[7]}", STATUS_BAD_INPUT,
@@ -100,13 +97,8 @@ START_TEST(bad_registrations)
         {0, "{'op':'unhandle','id':1,'handlers':[{}],'everywhere':1}", STATUS_BAD_INPUT,
          "everywhere: must be true or false"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        world_request(cases[i].endpoint, "w", cases[i].json);
-        expect_refusal("w", "1", cases[i].status, cases[i].words);
-        expect_nothing();
-    }
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.handlers, 0);
+    expect_refusals("w", cases, sizeof cases / sizeof *cases);
+    expect_handlers(0);
 }
 END_TEST
 
@@ -144,8 +136,7 @@ START_TEST(the_last_worker_takes_the_registration_along)
     unhandle("v", "[{'channel':'chat'},{'channel':'other'}]", false);
     expect_stored(true);
     expect_reply("v", "{'id':2,'ok':true,'removed':1}");
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.handlers, 0);
+    expect_handlers(0);
 }
 END_TEST
 
@@ -158,8 +149,7 @@ START_TEST(a_forgotten_registration_is_removed_by_anybody)
     uint64_t ticket = expect_registration(true);
     registered(ticket, STORE_FAILED);
     expect_refusal("admin", "2", STATUS_UNAVAILABLE, "could not be removed");
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.handlers, 1);
+    expect_handlers(1);
     unhandle("admin", "[{'channel':'chat'}]", true);
     expect_stored(true);
     expect_reply("admin", "{'id':2,'ok':true,'removed':1}");
@@ -169,7 +159,7 @@ END_TEST
 START_TEST(questions_of_a_removed_handler_are_refused)
 {
     world_handler("w", "[{'channel':'chat'}]");
-    world_request(0, "p", member_question);
+    world_request(0, "p", EXPLAIN_ANN);
     core_answer(world, SIZE_MAX, world_now);
     struct core_effect effect;
     core_take_effect(world, &effect);
@@ -196,8 +186,7 @@ START_TEST(who_registers_while_it_is_being_removed_stays)
     expect_reply("w", "{'id':2,'ok':true,'removed':0}");
     registered(back, STORE_COMMITTED);
     expect_reply("v", "{'id':1,'ok':true}");
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.handlers, 1);
+    expect_handlers(1);
     ck_assert_uint_eq(world_metrics.workers, 1);
 }
 END_TEST
@@ -221,7 +210,7 @@ START_TEST(what_was_registered_before_the_start_refuses)
     struct address address = {.view = VIEW_LIVE, .site = span_text("default")};
     size_t size = handler_key(&address, LEVEL_DEFAULT, key);
     ck_assert(core_restore_handler(world, span_of(key, size)));
-    world_request(0, "p", member_question);
+    world_request(0, "p", EXPLAIN_ANN);
     expect_reply("p",
                  "{'id':1,'ok':true,'read':false,'status':503,'message':'the permission handler "
                  "is not connected','level':'default','by':'handler','source':'none',"

@@ -57,33 +57,18 @@ END_TEST
 
 START_TEST(a_gateway_that_reconnects_replaces_itself)
 {
-    struct buffer frame = {0};
     world_gateway("old", 5);
     world_gateway("other", 6);
-    bus_put_hello(
-        &frame,
-        &(struct bus_hello){.version = BUS_VERSION, .gateway = span_text("new"), .incarnation = 5});
-    world_frame("new", &frame);
+    world_hello("new", "new", 5);
     expect_log(CORE_GATEWAY_LEFT, "old");
     expect_log(CORE_GATEWAY_JOINED, "new");
     take_frame("new");
     core_measure(world);
     ck_assert_uint_eq(world_metrics.gateways, 2);
-    buffer_free(&frame);
 }
 END_TEST
 
 /* --- one name, one gateway --- */
-
-static void say_hello(const char *peer, const char *name, uint64_t incarnation)
-{
-    struct buffer frame = {0};
-    bus_put_hello(&frame, &(struct bus_hello){.version = BUS_VERSION,
-                                              .gateway = span_text(name),
-                                              .incarnation = incarnation});
-    world_frame(peer, &frame);
-    buffer_free(&frame);
-}
 
 static void expect_welcome(const char *peer)
 {
@@ -115,14 +100,14 @@ static void probed(const char *peer, enum core_sent sent)
 START_TEST(a_name_that_is_taken_is_refused)
 {
     world_gateway("one", 5);
-    say_hello("second", "one", 6);
+    world_hello("second", "one", 6);
     probed("one", CORE_SENT); /* nothing is said before it is known */
     expect_log(CORE_GATEWAY_REFUSED, TAKEN);
     expect_refused("second");
     expect_nothing();
 
     world_now += SECOND;
-    say_hello("second", "one", 6); /* it tries again: the same answer, logged once */
+    world_hello("second", "one", 6); /* it tries again: the same answer, logged once */
     probed("one", CORE_DROPPED);
     expect_refused("second");
     expect_nothing();
@@ -136,7 +121,7 @@ END_TEST
 START_TEST(the_name_of_a_gateway_that_died_is_free_at_once)
 {
     world_gateway("one", 5);
-    say_hello("second", "one", 6);
+    world_hello("second", "one", 6);
     probed("one", CORE_GONE);
     expect_log(CORE_GATEWAY_LEFT, "one");
     expect_log(CORE_GATEWAY_JOINED, "one");
@@ -151,19 +136,19 @@ END_TEST
 START_TEST(a_refused_gateway_gets_in_when_the_first_one_ends)
 {
     world_gateway("one", 5);
-    say_hello("second", "one", 6);
-    say_hello("third", "one", 7);
+    world_hello("second", "one", 6);
+    world_hello("third", "one", 7);
     probed("one", CORE_SENT);
     drop_effects();
-    say_hello("second", "one", 6);
-    say_hello("third", "one", 7);
+    world_hello("second", "one", 6);
+    world_hello("third", "one", 7);
     probed("one", CORE_GONE);
     drop_effects(); /* one of them is in, the other one is decided by its next hello */
     core_measure(world);
     ck_assert_uint_eq(world_metrics.gateways, 1);
-    say_hello("second", "one", 6);
+    world_hello("second", "one", 6);
     drop_effects();
-    say_hello("third", "one", 7);
+    world_hello("third", "one", 7);
     drop_effects();
     core_measure(world);
     ck_assert_uint_eq(world_metrics.gateways, 1);
@@ -173,7 +158,7 @@ END_TEST
 START_TEST(the_same_gateway_by_another_way_is_no_duplicate)
 {
     world_gateway("one", 5);
-    say_hello("again", "one", 5); /* its connection broke, and nobody has noticed yet */
+    world_hello("again", "one", 5); /* its connection broke, and nobody has noticed yet */
     expect_log(CORE_GATEWAY_LEFT, "one");
     expect_log(CORE_GATEWAY_JOINED, "one");
     expect_welcome("again");
@@ -186,8 +171,8 @@ END_TEST
 START_TEST(who_comes_back_while_another_waits_for_its_name_keeps_it)
 {
     world_gateway("one", 5);
-    say_hello("second", "one", 6);
-    say_hello("again", "one", 5);
+    world_hello("second", "one", 6);
+    world_hello("again", "one", 5);
     struct span frame;
     party_t *old = take_unsent_frame("one", &frame);
     expect_log(CORE_GATEWAY_LEFT, "one");
@@ -195,7 +180,7 @@ START_TEST(who_comes_back_while_another_waits_for_its_name_keeps_it)
     expect_welcome("again");
     core_sent(world, old, CORE_GONE); /* of the probe */
     expect_nothing();
-    say_hello("second", "one", 6);
+    world_hello("second", "one", 6);
     probed("again", CORE_SENT);
     expect_log(CORE_GATEWAY_REFUSED, TAKEN);
     expect_refused("second");

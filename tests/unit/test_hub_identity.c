@@ -1,7 +1,5 @@
-#include <stdio.h>
-
+#include "client_world.h"
 #include "gateway/hub_priv.h"
-#include "hub_world.h"
 #include "token_maker.h"
 #include "unit.h"
 
@@ -10,7 +8,6 @@
 #define NOW    INT64_C(1800000000)
 #define HEADER "{\"alg\":\"HS256\",\"kid\":\"a\"}"
 
-static struct world world;
 static site_keys_t *keys;
 static unsigned refused;
 static enum identity_rule refused_rule;
@@ -68,26 +65,12 @@ static void connect_with(const char *claims)
     send_token("connect", HEADER, claims);
 }
 
-static void expect(const char *part)
-{
-    char *text = world_next(&world, 0);
-    ck_assert_msg(text != NULL, "nothing came, expected %s", part);
-    ck_assert_msg(strstr(text, part) != NULL, "%s came, expected %s", text, part);
-    free(text);
-}
-
 static void expect_without(const char *part)
 {
     char *text = world_next(&world, 0);
     ck_assert_ptr_nonnull(text);
     ck_assert_msg(strstr(text, part) == NULL, "%s came, expected no %s", text, part);
     free(text);
-}
-
-static void expect_closed(enum client_close code)
-{
-    ck_assert(world.clients[0].has_been_closed);
-    ck_assert_int_eq(world.clients[0].code, code);
 }
 
 static void expect_open(void)
@@ -178,7 +161,7 @@ START_TEST(a_connection_ends_some_time_after_its_token)
     expect_open();
     live(1000);
     expect_closed(CLIENT_CLOSE_EXPIRED);
-    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->closed_expired_total, 1);
+    ck_assert_uint_eq(metrics()->closed_expired_total, 1);
 }
 END_TEST
 
@@ -204,7 +187,7 @@ START_TEST(a_refresh_moves_the_end)
     expect_open();
     live(2000);
     expect_closed(CLIENT_CLOSE_EXPIRED);
-    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->refreshes_total, 1);
+    ck_assert_uint_eq(metrics()->refreshes_total, 1);
 }
 END_TEST
 
@@ -275,7 +258,7 @@ START_TEST(refreshes_are_not_for_free)
     world_advance(&world, 200);
     send_token("refresh", HEADER, "{\"exp\":1800000200," MEMBER "}");
     expect("\"ttl\":200");
-    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->tokens_accepted_total, 3);
+    ck_assert_uint_eq(metrics()->tokens_accepted_total, 3);
 }
 END_TEST
 

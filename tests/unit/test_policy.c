@@ -18,8 +18,6 @@ static void make(const struct policy_rule *rules, size_t count)
     ck_assert_msg(policy, "rule %zu: %.*s", index, SPAN_ARG(buffer_span(&why)));
 }
 
-#define MAKE(rules) make(rules, sizeof(rules) / sizeof *(rules))
-
 static struct address address(const char *site, const char *app, const char *channel,
                               const char *resource)
 {
@@ -52,79 +50,87 @@ START_TEST(without_rules_nothing_is_found)
 }
 END_TEST
 
-START_TEST(each_level_has_its_own_rule)
-{
-    static const struct policy_rule rules[] = {
-        {.label = "room", .channel = "chat", .resource = "a", .allow = "member"},
-        {.label = "chat", .channel = "chat", .allow = "member"},
-        {.label = "all", .allow = "member"},
-    };
-    MAKE(rules);
-    expect(address("acme", "", "chat", "a"), "room", "chat", "all");
-    expect(address("acme", "", "chat", "b"), "-", "chat", "all");
-    expect(address("acme", "", "chat", ""), "-", "chat", "all");
-    expect(address("acme", "", "news", "a"), "-", "-", "all");
-}
-END_TEST
+static const struct lookup {
+    struct policy_rule rules[7]; /* up to one without a label */
+    struct place {
+        const char *site, *app, *channel, *resource;
+        /* The labels on the levels of the resource, of the channel and of all else. */
+        const char *found[3];
+    } places[6]; /* up to one without a site */
+} lookups[] = {
+    /* each level has its own rule */
+    {{
+         {.label = "room", .channel = "chat", .resource = "a", .allow = "member"},
+         {.label = "chat", .channel = "chat", .allow = "member"},
+         {.label = "all", .allow = "member"},
+     },
+     {
+         {"acme", "", "chat", "a", {"room", "chat", "all"}},
+         {"acme", "", "chat", "b", {"-", "chat", "all"}},
+         {"acme", "", "chat", "", {"-", "chat", "all"}},
+         {"acme", "", "news", "a", {"-", "-", "all"}},
+     }},
+    /* a rule of the site comes before one for every site */
+    {{
+         {.label = "any-room", .channel = "chat", .resource = "a", .allow = "admin"},
+         {.label = "any-chat", .channel = "chat", .allow = "admin"},
+         {.label = "any", .allow = "admin"},
+         {.label = "room", .site = "acme", .channel = "chat", .resource = "a", .allow = "admin"},
+         {.label = "chat", .site = "acme", .channel = "chat", .allow = "admin"},
+         {.label = "all", .site = "acme", .allow = "admin"},
+     },
+     {
+         {"acme", "", "chat", "a", {"room", "chat", "all"}},
+         {"other", "", "chat", "a", {"any-room", "any-chat", "any"}},
+         {"acme", "", "news", "", {"-", "-", "all"}},
+         {"other", "", "news", "", {"-", "-", "any"}},
+     }},
+    /* the level comes before the site */
+    {{
+         {.label = "any-room", .channel = "chat", .resource = "a", .allow = "admin"},
+         {.label = "chat", .site = "acme", .channel = "chat", .allow = "admin"},
+     },
+     {
+         {"acme", "", "chat", "a", {"any-room", "chat", "-"}},
+     }},
+    /* a rule is about the site or about one app */
+    {{
+         {.label = "site-chat", .channel = "chat", .allow = "admin"},
+         {.label = "site", .allow = "admin"},
+         {.label = "app-chat", .app = "quotes", .channel = "chat", .allow = "admin"},
+         {.label = "app", .app = "quotes", .site = "acme", .allow = "admin"},
+     },
+     {
+         {"acme", "", "chat", "", {"-", "site-chat", "site"}},
+         {"acme", "quotes", "chat", "", {"-", "app-chat", "app"}},
+         {"other", "quotes", "chat", "", {"-", "app-chat", "-"}},
+         {"acme", "weather", "chat", "", {"-", "-", "-"}},
+     }},
+    /* parts are not confused with one another */
+    {{
+         {.label = "one", .channel = "ab", .resource = "c", .allow = "admin"},
+         {.label = "two", .app = "c", .channel = "ab", .allow = "admin"},
+         {.label = "three", .site = "ab", .app = "c", .allow = "admin"},
+     },
+     {
+         {"s", "", "a", "bc", {"-", "-", "-"}},
+         {"s", "", "ab", "c", {"one", "-", "-"}},
+         {"s", "c", "ab", "", {"-", "two", "-"}},
+         {"ab", "c", "x", "", {"-", "-", "three"}},
+         {"ab", "", "c", "", {"-", "-", "-"}},
+     }},
+};
 
-START_TEST(a_rule_of_the_site_comes_before_one_for_every_site)
+START_TEST(the_rule_of_the_level_is_found)
 {
-    static const struct policy_rule rules[] = {
-        {.label = "any-room", .channel = "chat", .resource = "a", .allow = "admin"},
-        {.label = "any-chat", .channel = "chat", .allow = "admin"},
-        {.label = "any", .allow = "admin"},
-        {.label = "room", .site = "acme", .channel = "chat", .resource = "a", .allow = "admin"},
-        {.label = "chat", .site = "acme", .channel = "chat", .allow = "admin"},
-        {.label = "all", .site = "acme", .allow = "admin"},
-    };
-    MAKE(rules);
-    expect(address("acme", "", "chat", "a"), "room", "chat", "all");
-    expect(address("other", "", "chat", "a"), "any-room", "any-chat", "any");
-    expect(address("acme", "", "news", ""), "-", "-", "all");
-    expect(address("other", "", "news", ""), "-", "-", "any");
-}
-END_TEST
-
-START_TEST(the_level_comes_before_the_site)
-{
-    static const struct policy_rule rules[] = {
-        {.label = "any-room", .channel = "chat", .resource = "a", .allow = "admin"},
-        {.label = "chat", .site = "acme", .channel = "chat", .allow = "admin"},
-    };
-    MAKE(rules);
-    expect(address("acme", "", "chat", "a"), "any-room", "chat", "-");
-}
-END_TEST
-
-START_TEST(a_rule_is_about_the_site_or_about_one_app)
-{
-    static const struct policy_rule rules[] = {
-        {.label = "site-chat", .channel = "chat", .allow = "admin"},
-        {.label = "site", .allow = "admin"},
-        {.label = "app-chat", .app = "quotes", .channel = "chat", .allow = "admin"},
-        {.label = "app", .app = "quotes", .site = "acme", .allow = "admin"},
-    };
-    MAKE(rules);
-    expect(address("acme", "", "chat", ""), "-", "site-chat", "site");
-    expect(address("acme", "quotes", "chat", ""), "-", "app-chat", "app");
-    expect(address("other", "quotes", "chat", ""), "-", "app-chat", "-");
-    expect(address("acme", "weather", "chat", ""), "-", "-", "-");
-}
-END_TEST
-
-START_TEST(parts_are_not_confused_with_one_another)
-{
-    static const struct policy_rule rules[] = {
-        {.label = "one", .channel = "ab", .resource = "c", .allow = "admin"},
-        {.label = "two", .app = "c", .channel = "ab", .allow = "admin"},
-        {.label = "three", .site = "ab", .app = "c", .allow = "admin"},
-    };
-    MAKE(rules);
-    expect(address("s", "", "a", "bc"), "-", "-", "-");
-    expect(address("s", "", "ab", "c"), "one", "-", "-");
-    expect(address("s", "c", "ab", ""), "-", "two", "-");
-    expect(address("ab", "c", "x", ""), "-", "-", "three");
-    expect(address("ab", "", "c", ""), "-", "-", "-");
+    const struct lookup *lookup = &lookups[_i];
+    size_t count = 0;
+    while (lookup->rules[count].label)
+        count++;
+    make(lookup->rules, count);
+    for (const struct place *at = lookup->places; at->site; at++)
+        expect(address(at->site, at->app, at->channel, at->resource), at->found[0], at->found[1],
+               at->found[2]);
 }
 END_TEST
 
@@ -251,7 +257,7 @@ END_TEST
 START_TEST(a_refused_rule_changes_nothing)
 {
     struct policy_rule rules[] = {{.label = "a", .allow = "admin"}};
-    MAKE(rules);
+    make(rules, 1);
     ck_assert(!policy_add(policy, &(struct policy_rule){.label = "b", .deny = "admin"}, &why));
     ck_assert(!policy_add(policy, &(struct policy_rule){.label = "c", .channel = "chat"}, &why));
     ck_assert(policy_add(
@@ -301,11 +307,7 @@ int main(void)
     TCase *tests = tcase_create("policy");
     tcase_add_checked_fixture(tests, NULL, teardown);
     tcase_add_test(tests, without_rules_nothing_is_found);
-    tcase_add_test(tests, each_level_has_its_own_rule);
-    tcase_add_test(tests, a_rule_of_the_site_comes_before_one_for_every_site);
-    tcase_add_test(tests, the_level_comes_before_the_site);
-    tcase_add_test(tests, a_rule_is_about_the_site_or_about_one_app);
-    tcase_add_test(tests, parts_are_not_confused_with_one_another);
+    tcase_add_loop_test(tests, the_rule_of_the_level_is_found, 0, sizeof lookups / sizeof *lookups);
     tcase_add_test(tests, who_is_allowed);
     tcase_add_loop_test(tests, a_rule_that_is_none_is_refused, 0, sizeof bad / sizeof *bad);
     tcase_add_test(tests, two_rules_for_one_place_are_refused);

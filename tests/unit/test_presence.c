@@ -1,39 +1,19 @@
 #include <stdio.h>
 
+#include "client_world.h"
 #include "common/address.h"
-#include "hub_world.h"
 #include "proto/limits.h"
 #include "proto/status.h"
 #include "unit.h"
 
 /* Presence at the gateway: clients that ask, and the broker that asks who is there. */
 
-static struct world world;
 static char ids[WORLD_CLIENTS][37];
 
 static void setup(void)
 {
     struct hub_settings settings = world_settings();
     world_open(&world, &settings);
-}
-
-static void teardown(void)
-{
-    world_close(&world);
-}
-
-static void expect_from(size_t client, const char *expected)
-{
-    char *text = world_next(&world, client);
-    ck_assert_msg(text != NULL, "nothing came, expected %s", expected);
-    ck_assert_msg(strstr(text, expected) != NULL, "%s came, expected %s", text, expected);
-    free(text);
-}
-
-static void expect_nothing(size_t client)
-{
-    char *text = world_next(&world, client);
-    ck_assert_msg(text == NULL, "%s came, expected nothing", text);
 }
 
 /* Connects and keeps the id that the connect reply says. */
@@ -50,13 +30,6 @@ static void connect_client(size_t client)
     snprintf(ids[client], sizeof ids[client], "%.36s", id + strlen("\"client\":\""));
     ck_assert_uint_eq(strlen(ids[client]), 36);
     free(text);
-}
-
-static void subscribe(size_t client, const char *channel)
-{
-    world_send(&world, client, "{\"id\":2,\"subscribe\":{\"channel\":\"%s\"}}", channel);
-    world_settle(&world);
-    expect_from(client, "\"subscribe\":{");
 }
 
 static void subscribed(size_t client)
@@ -100,7 +73,7 @@ START_TEST(anonymous_users_are_one_user)
     subscribed(1);
     ask(0, "presence_stats");
     world_settle(&world);
-    expect_from(0, "{\"id\":9,\"presence_stats\":{\"num_clients\":2,\"num_users\":1}}");
+    expect("{\"id\":9,\"presence_stats\":{\"num_clients\":2,\"num_users\":1}}");
 }
 END_TEST
 
@@ -110,14 +83,13 @@ START_TEST(who_does_not_subscribe_may_not_ask)
     static const char *const methods[] = {"presence", "presence_stats"};
     for (size_t i = 0; i < 2; i++) {
         ask(0, methods[i]);
-        expect_from(
-            0, "{\"id\":9,\"error\":{\"code\":103,\"message\":\"presence is for subscribers\"");
+        expect("{\"id\":9,\"error\":{\"code\":103,\"message\":\"presence is for subscribers\"");
     }
     subscribe(0, "s0");
     world_send(&world, 0, "{\"id\":3,\"unsubscribe\":{\"channel\":\"s0\"}}");
-    expect_from(0, "{\"id\":3,\"unsubscribe\":{}}");
+    expect("{\"id\":3,\"unsubscribe\":{}}");
     ask(0, "presence");
-    expect_from(0, "\"code\":103");
+    expect("\"code\":103");
     ck_assert_uint_eq(world.questions.count, 0);
 }
 END_TEST
@@ -129,8 +101,8 @@ START_TEST(a_question_behind_its_subscribe_waits_for_it)
                "{\"id\":2,\"subscribe\":{\"channel\":\"s0\"}}\n{\"id\":3,\"presence_stats\":{"
                "\"channel\":\"s0\"}}");
     world_settle(&world);
-    expect_from(0, "{\"id\":2,\"subscribe\":{");
-    expect_from(0, "{\"id\":3,\"presence_stats\":{\"num_clients\":1,\"num_users\":1}}");
+    expect("{\"id\":2,\"subscribe\":{");
+    expect("{\"id\":3,\"presence_stats\":{\"num_clients\":1,\"num_users\":1}}");
 }
 END_TEST
 
@@ -158,10 +130,10 @@ START_TEST(who_is_to_be_told_of_a_loss_is_still_there)
     world_forget(&world, 0);
     world_digest(&world);
     world_settle(&world); /* the loss is known, and told in its turn */
-    expect_nothing(0);
+    expect_nothing();
     ck_assert_uint_eq(count(0), 2);
     world_advance(&world, 100);
-    expect_from(0, "\"code\":2500");
+    expect("\"code\":2500");
     ck_assert_uint_eq(count(0), 0);
 }
 END_TEST
@@ -221,7 +193,7 @@ START_TEST(what_the_broker_refuses_is_told_by_code)
         world.presence_status = cases[i].status;
         ask(0, i % 2 ? "presence" : "presence_stats");
         world_settle(&world);
-        expect_from(0, cases[i].reply);
+        expect(cases[i].reply);
     }
 }
 END_TEST
@@ -231,16 +203,16 @@ START_TEST(without_an_answer_the_error_is_temporary)
     subscribed(0);
     ask(0, "presence");
     world_advance(&world, 3900);
-    expect_nothing(0);
+    expect_nothing();
     world_advance(&world, 300);
-    expect_from(0, "{\"id\":9,\"error\":{\"code\":100,");
+    expect("{\"id\":9,\"error\":{\"code\":100,");
     world_settle(&world); /* too late */
-    expect_nothing(0);
+    expect_nothing();
     ask(0, "presence");
     world_break_link(&world);
-    expect_from(0, "\"code\":100,");
+    expect("\"code\":100,");
     ask(0, "presence");
-    expect_from(0, "\"code\":100,\"message\":\"the broker cannot be reached\",\"temporary\":true");
+    expect("\"code\":100,\"message\":\"the broker cannot be reached\",\"temporary\":true");
 }
 END_TEST
 
@@ -251,14 +223,14 @@ START_TEST(waiting_questions_are_bounded)
     for (size_t i = 0; i < 5; i++)
         ask(i, "presence");
     expect_from(4, "\"code\":111,");
-    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->presence_waiting, 4);
+    ck_assert_uint_eq(metrics()->presence_waiting, 4);
     world_disconnect(&world, 0); /* its question goes with it */
     ask(4, "presence_stats");
     world_settle(&world);
     expect_from(4, "\"num_clients\":4");
     for (size_t i = 1; i < 4; i++)
         expect_from(i, "\"presence\":{\"presence\":{\"");
-    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->presence_waiting, 0);
+    ck_assert_uint_eq(metrics()->presence_waiting, 0);
 }
 END_TEST
 
@@ -290,7 +262,7 @@ START_TEST(one_list_answers_many_questions)
     subscribed(0);
     world_send(&world, 0, "{\"id\":3,\"subscribe\":{\"channel\":\"s1\"}}");
     world_settle(&world);
-    expect_from(0, "\"subscribe\"");
+    expect("\"subscribe\"");
     world_send(&world, 0,
                "{\"id\":4,\"presence\":{\"channel\":\"s0\"}}\n{\"id\":5,\"presence\":{\"channel\":"
                "\"s1\"}}");
@@ -299,31 +271,29 @@ START_TEST(one_list_answers_many_questions)
     for (size_t size = 0; size < frame.size; size++) /* cut anywhere, it is no frame */
         hub_answer(world.hub, span_of(frame.data, size), world.now_ms);
     world_advance(&world, 16);
-    expect_nothing(0);
+    expect_nothing();
     hub_answer(world.hub, buffer_span(&frame), world.now_ms);
     buffer_free(&frame);
     world_advance(&world, 16);
-    expect_from(
-        0, "{\"id\":4,\"presence\":{\"presence\":{\"x\":{\"client\":\"x\",\"user\":\"\\\"\"}}}}");
-    expect_from(
-        0, "{\"id\":5,\"presence\":{\"presence\":{\"x\":{\"client\":\"x\",\"user\":\"\\\"\"}}}}");
+    expect("{\"id\":4,\"presence\":{\"presence\":{\"x\":{\"client\":\"x\",\"user\":\"\\\"\"}}}}");
+    expect("{\"id\":5,\"presence\":{\"presence\":{\"x\":{\"client\":\"x\",\"user\":\"\\\"\"}}}}");
 }
 END_TEST
 
 START_TEST(a_list_that_would_close_the_client_is_an_error)
 {
-    teardown();
+    done();
     struct hub_settings settings = world_settings();
     settings.queue_bytes = 400;
     world_open(&world, &settings);
     subscribed(0);
     ask(0, "presence");
     world_settle(&world);
-    expect_from(0, "\"presence\":{\"presence\":{\"");
+    expect("\"presence\":{\"presence\":{\"");
     subscribed(1);
     ask(0, "presence");
     world_settle(&world);
-    expect_from(0, "\"code\":106,");
+    expect("\"code\":106,");
     ck_assert(!world.clients[0].has_been_closed);
 }
 END_TEST
@@ -338,8 +308,7 @@ START_TEST(a_broken_question_of_the_broker_is_counted)
         hub_presence_ask(world.hub, span_of(frame.data, size), world.now_ms);
     frame.data[1 + 8] = BUS_HISTORY;
     hub_presence_ask(world.hub, buffer_span(&frame), world.now_ms);
-    ck_assert_uint_eq(hub_metrics(world.hub, world.now_ms)->publications_malformed_total,
-                      frame.size + 1);
+    ck_assert_uint_eq(metrics()->publications_malformed_total, frame.size + 1);
     struct hub_effect effect;
     hub_take_effect(world.hub, &effect);
     ck_assert_int_eq(effect.kind, HUB_NOTHING);
@@ -358,7 +327,7 @@ int main(void)
 {
     Suite *suite = suite_create("presence");
     TCase *tests = tcase_create("presence");
-    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_checked_fixture(tests, setup, done);
     tcase_add_test(tests, the_list_has_the_ids_that_connect_gave);
     tcase_add_test(tests, anonymous_users_are_one_user);
     tcase_add_test(tests, who_does_not_subscribe_may_not_ask);
