@@ -16,6 +16,7 @@
  *   core_publish.c    a publication's way: checked, assigned, stored, published, acknowledged
  *   core_subscribe.c  gateways: who is there, subscriptions, fences
  *   core_answers.c    their questions, and what was missed
+ *   core_relay.c      what they have to say to each other
  *   core_presence.c   who is there, on all gateways
  *   core_status.c     what they say of themselves, /status
  *   core_permission.c who may read
@@ -168,6 +169,12 @@ void core_probe_gateway(core_t *core, party_t *gateway);
 void core_make_ready(core_t *core, party_t *gateway);
 /* One frame of questions. */
 void core_ask(core_t *core, party_t *gateway, struct span frame);
+
+/* --- core_relay.c --- */
+
+/* One frame relay or relayed of a gateway, for another one. */
+void core_relay(core_t *core, party_t *from, struct span frame);
+void core_relayed(core_t *core, const party_t *from, struct span frame);
 
 /* --- core_permission.c --- */
 

@@ -269,6 +269,12 @@ void core_gateway_frame(core_t *self, struct span peer, struct span bytes, int64
     case BUS_REVOKED:
         core_revoked(self, gateway, bytes);
         break;
+    case BUS_RELAY:
+        core_relay(self, gateway, bytes);
+        break;
+    case BUS_RELAYED:
+        core_relayed(self, gateway, bytes);
+        break;
     case BUS_FIGURES:
         core_figures(self, gateway, bytes, now_ms);
         break;

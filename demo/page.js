@@ -70,11 +70,12 @@ function become(name) {
 
 // --- the connection ---
 
-function onConnection({ state, data, reason }) {
+function onConnection({ state, data, reason, transport }) {
   const names = { connecting: reason ? `connecting again: ${reason}` : 'connecting', closed: `closed: ${reason}` };
   gateway = state === 'connected' ? data?.gateway : undefined;
   $('state').dataset.state = state;
-  $('state').textContent = names[state] ?? `connected to ${gateway ?? 'a gateway'}`;
+  const way = transport === 'websocket' ? '' : ', over HTTP: no WebSocket opens here';
+  $('state').textContent = names[state] ?? `connected to ${gateway ?? 'a gateway'}${way}`;
   $('flow').classList.toggle('cut', state !== 'connected');
   if (state === 'connected') onConnected();
   else if (state === 'connecting' && reason) lostAt ??= performance.now();

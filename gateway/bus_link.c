@@ -248,6 +248,12 @@ static void on_control(bus_link_t *self, struct span frame, int64_t now_ms)
     case BUS_PRESENCE_ASK:
         hub_presence_ask(self->hub, frame, now_ms);
         break;
+    case BUS_RELAY:
+        hub_relay(self->hub, frame, now_ms);
+        break;
+    case BUS_RELAYED:
+        hub_relayed(self->hub, frame, now_ms);
+        break;
     case BUS_REVOKE: /* those that were missed come before welcome */
         if (!hub_revoke(self->hub, frame, now_ms))
             greet(self);

@@ -104,6 +104,9 @@ static void run_effects(gateway_t *self, int64_t now_ms)
         case HUB_CLOSE:
             ws_close(self->ws, &effect, now_ms);
             break;
+        case HUB_RELAYED:
+            ws_relayed(self->ws, &effect);
+            break;
         }
     }
 }
@@ -415,6 +418,7 @@ static bool start_hub(gateway_t *self)
         .presence_questions = (uint32_t)options->presence_questions,
         .held_messages = (uint32_t)options->held_messages,
         .queue_bytes = options->queue_bytes,
+        .relay_bytes = options->fallback_bytes,
         .anonymous = options_anonymous(self->options) != ANONYMOUS_NO,
         .keys = self->keys,
         .token_refused = on_token_refused,
@@ -470,6 +474,8 @@ static bool start_ws(gateway_t *self)
         .connections = smaller(connections, sockets - handshakes),
         .sockets = sockets,
         .allowed_origins = self->options->gateway.allowed_origins,
+        .fallback = self->options->gateway.fallback,
+        .fallback_bytes = self->options->gateway.fallback_bytes,
         .page = self->page,
     };
     self->ws = ws_new(&self->loop, self->hub, &settings, &self->metrics);

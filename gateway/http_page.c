@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "gateway/http_headers.h"
 #include "gateway/http_request.h"
 
 /* What we serve may run only what we serve, show and reach nothing else, and be shown and read by
@@ -26,9 +27,6 @@
     "Cross-Origin-Resource-Policy: same-origin\r\n"                                                \
     "Cache-Control: no-store\r\n"                                                                  \
     "Connection: close\r\n"
-
-#define HEADER_MAX                                                                                 \
-    1024 /* of a header that we look at; a longer one is refused like an absent one */
 
 struct http_page {
     char *root, *control;
@@ -171,32 +169,14 @@ static int take_right_back(http_page_t *self, struct lws *wsi)
 
 /* --- requests --- */
 
-/* Empty when it is absent. One that is too long is no path, Host or Origin of ours. */
-static struct span copy(char to[HEADER_MAX], struct lws *wsi, enum lws_token_indexes header)
-{
-    int size = lws_hdr_copy(wsi, to, HEADER_MAX, header);
-    return size < 0 ? span_text("too long") : span_of(to, (size_t)size);
-}
-
 int http_page_answer(http_page_t *self, struct lws *wsi)
 {
-    static const struct {
-        enum lws_token_indexes uri;
-        enum http_method method;
-    } methods[] = {{WSI_TOKEN_GET_URI, HTTP_GET},      {WSI_TOKEN_HEAD_URI, HTTP_HEAD},
-                   {WSI_TOKEN_POST_URI, HTTP_POST},    {WSI_TOKEN_PUT_URI, HTTP_OTHER},
-                   {WSI_TOKEN_PATCH_URI, HTTP_OTHER},  {WSI_TOKEN_DELETE_URI, HTTP_OTHER},
-                   {WSI_TOKEN_OPTIONS_URI, HTTP_OTHER}};
-    char path[HEADER_MAX], origin[HEADER_MAX], host[HEADER_MAX];
-    struct http_request request = {.method = HTTP_OTHER};
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-        if (lws_hdr_total_length(wsi, methods[i].uri) == 0)
-            continue;
-        request.method = methods[i].method;
-        request.path = copy(path, wsi, methods[i].uri);
-    }
-    request.host = copy(host, wsi, WSI_TOKEN_HOST);
-    request.origin = copy(origin, wsi, WSI_TOKEN_ORIGIN);
+    struct http_headers headers;
+    struct http_request request;
+    headers.size = 0;
+    request.method = http_headers_path(&headers, wsi, &request.path);
+    request.host = http_headers_copy(&headers, wsi, WSI_TOKEN_HOST);
+    request.origin = http_headers_copy(&headers, wsi, WSI_TOKEN_ORIGIN);
     struct span name;
     enum http_verdict verdict = http_request_judge(&request, &name);
     switch (verdict) {

@@ -11,7 +11,7 @@
 
 #define HTTP_REQUEST_NAME_MAX 64 /* of a file or a gateway */
 
-enum http_method { HTTP_OTHER, HTTP_GET, HTTP_HEAD, HTTP_POST };
+enum http_method { HTTP_OTHER, HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_OPTIONS };
 
 struct http_request {
     enum http_method method;

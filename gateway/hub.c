@@ -68,9 +68,11 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     self->questions = questions_new();
     self->interests = map_new(interest_key);
     self->ping = text_frame("{}");
-    if (!self->site || !self->session_timers || !self->command_timers || !self->guard_timers ||
-        !self->linger_timers || !self->repair_timers || !self->audit_timers || !self->outboxes ||
-        !self->reader || !self->questions || !self->interests || !self->ping)
+    bool has_emulations = emulations_begin(self);
+    if (!has_emulations || !self->site || !self->session_timers || !self->command_timers ||
+        !self->guard_timers || !self->linger_timers || !self->repair_timers ||
+        !self->audit_timers || !self->outboxes || !self->reader || !self->questions ||
+        !self->interests || !self->ping)
         hub_destroy(&self);
     return self;
 }
@@ -111,6 +113,7 @@ void hub_destroy(hub_t **self_p)
         return;
     assert(TAILQ_EMPTY(&self->sessions));
     revocations_end(self);
+    emulations_end(self);
     if (self->interests)
         destroy_interests(self);
     struct outgoing *outgoing;
@@ -250,6 +253,8 @@ void hub_broker_down(hub_t *self, int64_t now_ms)
             audit_drop(self, asker);
         else if (kind == QUESTION_PERMIT)
             guard_link_lost(self, asker);
+        else if (kind == QUESTION_RELAY)
+            relay_give_up(self, asker);
         else
             subscription_give_up(self, asker);
     }
@@ -377,7 +382,7 @@ void hub_answer(hub_t *self, struct span frame, int64_t now_ms)
             interest_answered(self, asker, &reply);
         else if (asker && kind == QUESTION_POSITION)
             audit_answered(self, asker, &reply);
-        else if (asker)
+        else if (asker && kind != QUESTION_RELAY)
             subscription_answered(self, asker, &reply, kind);
     }
     presence_forget_roster(self);
@@ -419,6 +424,7 @@ void hub_tick(hub_t *self, int64_t now_ms)
         subscription_give_up(self, OWNER(subscription_t, timer, due));
     guards_tick(self);
     revocations_tick(self);
+    relays_tick(self);
     while ((due = deadlines_next(self->repair_timers, now_ms)))
         interest_repair_again(self, OWNER(interest_t, repair_timer, due));
     while ((due = deadlines_next(self->linger_timers, now_ms))) {
@@ -446,6 +452,7 @@ int64_t hub_wait(const hub_t *self, int64_t now_ms)
     wait = sooner(wait, deadlines_wait(self->command_timers, now_ms));
     wait = sooner(wait, deadlines_wait(self->guard_timers, now_ms));
     wait = sooner(wait, revocations_wait(self, now_ms));
+    wait = sooner(wait, relays_wait(self, now_ms));
     wait = sooner(wait, deadlines_wait(self->linger_timers, now_ms));
     wait = sooner(wait, deadlines_wait(self->repair_timers, now_ms));
     wait = sooner(wait, deadlines_wait(self->audit_timers, now_ms));
@@ -504,7 +511,7 @@ void hub_take_effect(hub_t *self, struct hub_effect *out)
         take_outgoing(self, out);
     else if (session)
         take_dirty(self, session, out);
-    else
+    else if (!relay_take(self, out))
         *out = (struct hub_effect){.kind = HUB_NOTHING};
 }
 
@@ -532,6 +539,8 @@ const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms)
     metrics->canary_age_ms = self->canary_at_ms ? (uint64_t)(now_ms - self->canary_at_ms) : 0;
     metrics->presence_waiting = questions_open_of(self->questions, QUESTION_PRESENCE);
     metrics->bytes_queued = self->outboxes->bytes;
+    metrics->fallback_connections = map_count(self->emulations);
+    metrics->relay_bytes = self->relay_bytes;
     return metrics;
 }
 

@@ -18,6 +18,7 @@
  */
 typedef struct hub hub_t;
 typedef struct session session_t; /* one client connection */
+typedef struct relay relay_t;     /* commands that went to another gateway */
 
 struct hub_settings {
     const char *site;       /* of connections without a token; copied */
@@ -29,7 +30,8 @@ struct hub_settings {
     uint32_t held_messages;
     uint32_t linger_addresses; /* that may linger at once */
     size_t queue_bytes;
-    bool anonymous; /* may connections lack a token? */
+    size_t relay_bytes; /* of commands on their way to other gateways */
+    bool anonymous;     /* may connections lack a token? */
     int64_t connect_ms, ping_ms, pong_ms, expired_ms, reply_ms, fence_ms, linger_ms;
     int64_t audit_ms;        /* 0: no audits */
     const site_keys_t *keys; /* of tokens; borrowed. NULL: none */
@@ -51,15 +53,26 @@ enum hub_effect_kind {
     HUB_UNLISTEN, /* the reverse */
     HUB_SEND,     /* send `bytes`, one bus frame, to the broker */
     HUB_WRITE,    /* the session's outbox has something: flush it */
-    HUB_CLOSE /* send what the outbox holds, then a close frame; then wait for hub_session_closed */
+    HUB_CLOSE,    /* send what the outbox holds, then the close; then wait for hub_session_closed */
+    HUB_RELAYED   /* what became of a relay: `request`, `emulated` */
+};
+
+/* What became of commands that came on another connection than their session's. */
+enum hub_emulated {
+    HUB_EMULATED_DONE,        /* the session has them; it is closed if they were malformed */
+    HUB_EMULATED_UNKNOWN,     /* there is no such session, or no such gateway */
+    HUB_EMULATED_UNAVAILABLE, /* its gateway cannot be reached now */
+    HUB_EMULATED_LATER        /* another gateway was asked: HUB_RELAYED tells */
 };
 
 struct hub_effect {
     enum hub_effect_kind kind;
-    struct span bytes;      /* valid until the next call of hub_take_effect */
-    session_t *session;     /* WRITE, CLOSE */
-    enum client_close code; /* CLOSE */
-    const char *reason;     /* CLOSE: never empty; valid until hub_session_closed */
+    struct span bytes;          /* valid until the next call of hub_take_effect */
+    session_t *session;         /* WRITE, CLOSE */
+    enum client_close code;     /* CLOSE */
+    const char *reason;         /* CLOSE: never empty; valid until hub_session_closed */
+    void *request;              /* RELAYED: as it was given to hub_emulate */
+    enum hub_emulated emulated; /* RELAYED: never LATER */
 };
 
 /* Copies the settings. NULL only when memory is exhausted. */
@@ -86,6 +99,22 @@ void *session_connection(const session_t *session);
 const outbox_t *session_outbox(const session_t *session);
 bool session_is_closing(const session_t *session);
 
+/* --- clients without a WebSocket --- */
+
+#define HUB_SECRET_BYTES 16
+
+/* The same for a connection that only leads to the client: what that has to say comes by
+ * hub_emulate, but for the first frame. The secret is random and nobody else's: who knows it
+ * is the client. */
+session_t *hub_stream_opened(hub_t *self, void *connection, const uint8_t secret[HUB_SECRET_BYTES],
+                             int64_t now_ms);
+/* Commands of a stream's client, wherever that stream is. LATER: *relay is set, and valid until
+ * HUB_RELAYED is taken or hub_relay_abandon is called. */
+enum hub_emulated hub_emulate(hub_t *self, const struct client_emulation *commands, void *request,
+                              relay_t **relay, int64_t now_ms);
+/* Nobody wants to know any more what becomes of it. Sets *relay_p to NULL; safe on NULL. */
+void hub_relay_abandon(hub_t *self, relay_t **relay_p);
+
 /* --- the bus --- */
 
 /* The control link works (welcome came). A broker nonce that differs from the last one, or a link
@@ -106,6 +135,10 @@ void hub_presence_ask(hub_t *self, struct span frame, int64_t now_ms);
  * some in front of it were lost, and it was not applied: until the broker has sent them again,
  * which the next hello asks for, nobody gets anything without being asked about. */
 bool hub_revoke(hub_t *self, struct span frame, int64_t now_ms);
+/* One frame relay of another gateway: it is answered at once. */
+void hub_relay(hub_t *self, struct span frame, int64_t now_ms);
+/* One frame relayed. */
+void hub_relayed(hub_t *self, struct span frame, int64_t now_ms);
 /* For the next hello: the nonce of the last broker, 0 before the first one, and the last revocation
  * of it that was applied. */
 uint64_t hub_broker(const hub_t *self);

@@ -16,7 +16,8 @@
 
 /* hub_priv - what the files of the hub share: session.c (one connection), subscription.c (one
  * channel of one connection), presence.c (who is there), interest.c (one address of the gateway),
- * audit.c (is its position the broker's?), guard.c (may it be delivered to this subscription?),
+ * emulation.c (commands that come on another connection), audit.c (is its position the broker's?),
+ * guard.c (may it be delivered to this subscription?),
  * revocation.c (who may not read any more), hub.c (the whole).
  *
  * Who owns what: the hub owns sessions and interests; a session owns its subscriptions; an interest
@@ -31,6 +32,7 @@ typedef struct group group_t;
 typedef struct interest interest_t;
 typedef struct guard guard_t;
 typedef struct revocation revocation_t;
+typedef struct emulation emulation_t;
 
 /* What waits for one guard, or for one revocation. */
 LIST_HEAD(watches, watch);
@@ -59,6 +61,7 @@ struct session {
     const char *close_reason; /* NULL: that of close_code */
     char *close_text;         /* owned: what close_reason is when a site gave it */
     size_t held_bytes;        /* in the guards of its subscriptions */
+    emulation_t *emulation;   /* how its client's commands find it; NULL: on its own connection */
     /* &hub->visitor, or with a token one of its own. Not NULL once OPEN. */
     const struct identity *identity;
     int64_t heartbeat_at_ms; /* the next ping, or the end of waiting for a pong */
@@ -178,6 +181,14 @@ struct outgoing {
 };
 
 TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(relays, relay);
+
+/* Commands that another gateway was given. */
+enum relay_state {
+    RELAY_WAITING,  /* for the answer; in hub->relays */
+    RELAY_ANSWERED, /* to be told; in hub->relays_answered */
+    RELAY_LATE      /* told that there was no answer; in hub->relays_late */
+};
 
 struct hub {
     int64_t now_ms; /* of the event being handled */
@@ -235,6 +246,11 @@ struct hub {
     int64_t alive_at_ms;  /* since when the next canary is waited for, while broker_is_up */
     int64_t silence_ms;   /* how long until its absence means something */
 
+    map_t *emulations;                                  /* by the text of the secret */
+    struct relays relays, relays_answered, relays_late; /* the oldest first */
+    size_t relay_bytes;
+    char node[17]; /* what clients call this gateway */
+
     STAILQ_HEAD(, outgoing) outgoing;
     payload_t *taken;               /* bytes of the effect handed out last */
     struct buffer text, why, asker; /* scratch */
@@ -284,6 +300,24 @@ struct span session_subscriber_id(const session_t *session);
 /* The UUID of the connect reply, written into scratch. */
 #define SESSION_CLIENT_ID_BYTES 36
 struct span session_client_id(const session_t *session, char scratch[SESSION_CLIENT_ID_BYTES + 1]);
+
+/* --- emulation.c --- */
+
+/* False when memory is exhausted. */
+bool emulations_begin(hub_t *self);
+void emulations_end(hub_t *self);
+/* For the reply to connect: where further commands go. */
+void emulation_describe(const hub_t *self, const session_t *session, struct client_connected *to);
+/* No command finds this session any more. */
+void emulation_end(hub_t *self, session_t *session);
+/* A relay that will not be answered. */
+void relay_give_up(hub_t *self, relay_t *relay);
+/* Those that were not answered in time. */
+void relays_tick(hub_t *self);
+/* Milliseconds until then, -1: none waits. */
+int64_t relays_wait(const hub_t *self, int64_t now_ms);
+/* False: none is to be told about. */
+bool relay_take(hub_t *self, struct hub_effect *out);
 
 /* --- subscription.c --- */
 

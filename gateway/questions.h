@@ -20,6 +20,7 @@ enum question_kind {
     QUESTION_RANGE,     /* a range for an interest */
     QUESTION_POSITION,  /* the position of an interest, for its audit */
     QUESTION_PERMIT,    /* asked for the guard of a subscription */
+    QUESTION_RELAY,     /* commands for another gateway */
     QUESTION_KINDS
 };
 

@@ -223,6 +223,7 @@ static struct client_connected connected(const hub_t *self, const session_t *ses
                                       .version = span_text("Millrace " MILLRACE_VERSION),
                                       .ping_seconds = (uint32_t)(self->settings.ping_ms / 1000),
                                       .gateway = span_text(self->settings.told_name)};
+    emulation_describe(self, session, &result);
     int64_t left_s = session->identity->expires_s - wall_ms(self) / 1000;
     if (session->identity->expires_s != 0)
         result.ttl_seconds = left_s < 1 ? 1 : left_s > UINT32_MAX ? UINT32_MAX : (uint32_t)left_s;
@@ -523,6 +524,7 @@ void hub_session_closed(hub_t *self, session_t *session, int64_t now_ms)
     self->closing_count -= session->state == SESSION_CLOSING;
     self->session_count--;
     set_identity(self, session, NULL);
+    emulation_end(self, session);
     free(session->close_text);
     free(session);
 }

@@ -498,6 +498,7 @@ void subscription_answered(hub_t *self, subscription_t *subscription, const stru
         break;
     case QUESTION_RANGE:
     case QUESTION_POSITION:
+    case QUESTION_RELAY:
     case QUESTION_NONE:
     case QUESTION_KINDS:
         assert(false); /* not a question of a subscription */

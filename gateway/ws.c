@@ -3,12 +3,12 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "gateway/handshake.h"
+#include "gateway/http_headers.h"
 #include "gateway/ws_priv.h"
 
 #define RX_BUFFER_BYTES 256 /* per connection, for good: messages arrive in pieces of this size */
 #define TX_PACKET_BYTES 1048576 /* libwebsockets cuts writes at this size */
 #define SERVICE_BYTES   16384
-#define HEADER_BYTES    4096 /* of one request, in all */
 #define HANDSHAKE_SECS  10
 #define COMPLAIN_MS     1000
 
@@ -63,51 +63,20 @@ static int refuse(ws_t *self, struct lws *wsi, enum handshake_verdict verdict)
 
 /* --- handshake --- */
 
-/* All copies of headers fit: together they have at most HEADER_BYTES, and each a comma or NUL. */
-struct header_text {
-    char text[2 * HEADER_BYTES];
-    size_t size;
-};
-
-static struct span copy_header(struct header_text *to, struct lws *wsi, enum lws_token_indexes name)
-{
-    char *start = to->text + to->size;
-    int size = lws_hdr_copy(wsi, start, (int)(sizeof to->text - to->size), name);
-    if (size <= 0)
-        return span_of(NULL, 0);
-    to->size += (size_t)size + 1;
-    return span_of(start, (size_t)size);
-}
-
-static struct span copy_query(struct header_text *to, struct lws *wsi)
-{
-    char *start = to->text + to->size;
-    size_t first = to->size;
-    for (int i = 0;; i++) {
-        int room = (int)(sizeof to->text - to->size);
-        int size =
-            lws_hdr_copy_fragment(wsi, to->text + to->size, room, WSI_TOKEN_HTTP_URI_ARGS, i);
-        if (size < 0)
-            break;
-        to->size += (size_t)size;
-        to->text[to->size++] = '&';
-    }
-    return span_of(start, to->size - first);
-}
-
 static enum handshake_verdict judge(ws_t *self, struct lws *wsi)
 {
-    struct header_text text = {.size = 0};
+    struct http_headers text;
+    text.size = 0;
     struct handshake request = {
-        .path = copy_header(&text, wsi, WSI_TOKEN_GET_URI),
-        .query = copy_query(&text, wsi),
-        .upgrade = copy_header(&text, wsi, WSI_TOKEN_UPGRADE),
-        .connection = copy_header(&text, wsi, WSI_TOKEN_CONNECTION),
-        .version = copy_header(&text, wsi, WSI_TOKEN_VERSION),
-        .key = copy_header(&text, wsi, WSI_TOKEN_KEY),
-        .protocols = copy_header(&text, wsi, WSI_TOKEN_PROTOCOL),
-        .origin = copy_header(&text, wsi, WSI_TOKEN_ORIGIN),
-        .host = copy_header(&text, wsi, WSI_TOKEN_HOST),
+        .path = http_headers_copy(&text, wsi, WSI_TOKEN_GET_URI),
+        .query = http_headers_query(&text, wsi),
+        .upgrade = http_headers_copy(&text, wsi, WSI_TOKEN_UPGRADE),
+        .connection = http_headers_copy(&text, wsi, WSI_TOKEN_CONNECTION),
+        .version = http_headers_copy(&text, wsi, WSI_TOKEN_VERSION),
+        .key = http_headers_copy(&text, wsi, WSI_TOKEN_KEY),
+        .protocols = http_headers_copy(&text, wsi, WSI_TOKEN_PROTOCOL),
+        .origin = http_headers_copy(&text, wsi, WSI_TOKEN_ORIGIN),
+        .host = http_headers_copy(&text, wsi, WSI_TOKEN_HOST),
     };
     enum handshake_verdict verdict = handshake_judge(&request, span_text(self->allowed_origins));
     if (verdict != HANDSHAKE_ACCEPTED)
@@ -120,8 +89,12 @@ static enum handshake_verdict judge(ws_t *self, struct lws *wsi)
 }
 
 /* A request that libwebsockets takes for no upgrade is none, whatever its headers say. */
-static int on_plain_request(ws_t *self, struct lws *wsi)
+static int on_plain_request(ws_t *self, struct lws *wsi, struct connection *connection)
 {
+    if (!http_headers_are_whole(wsi))
+        return refuse(self, wsi, HANDSHAKE_REFUSED_LINE);
+    if (self->settings.fallback && http_fallback_is_meant(wsi))
+        return http_fallback_request(self, wsi, connection);
     enum handshake_verdict verdict = judge(self, wsi);
     if (verdict == HANDSHAKE_REFUSED_PATH && self->settings.page)
         return http_page_answer(self->settings.page, wsi);
@@ -137,7 +110,8 @@ static int on_upgrade(ws_t *self, struct lws *wsi)
         self->metrics->refused_upgrade_total++;
         return -1;
     }
-    enum handshake_verdict verdict = judge(self, wsi);
+    enum handshake_verdict verdict =
+        http_headers_are_whole(wsi) ? judge(self, wsi) : HANDSHAKE_REFUSED_LINE;
     return verdict == HANDSHAKE_ACCEPTED ? 0 : refuse(self, wsi, verdict);
 }
 
@@ -217,7 +191,13 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         self->metrics->sockets = ++self->sockets;
         return 0;
     case LWS_CALLBACK_HTTP: /* no upgrade is asked for */
-        return on_plain_request(self, wsi);
+        return on_plain_request(self, wsi, connection);
+    case LWS_CALLBACK_HTTP_BODY:
+        return http_fallback_body(self, connection, span_of(in, size));
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return http_fallback_complete(self, connection);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return http_fallback_writable(self, connection);
     case LWS_CALLBACK_HTTP_FILE_COMPLETION:
         return -1; /* one request a connection */
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
@@ -240,6 +220,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         on_closed(self, connection);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
+        http_fallback_gone(self, connection);
         on_closed(self, connection);
         self->metrics->sockets = --self->sockets;
         return 0;
@@ -290,7 +271,7 @@ static bool start(ws_t *self, uv_loop_t *loop)
                    LWS_SERVER_OPTION_VALIDATE_UTF8,
         .foreign_loops = loops,
         .pt_serv_buf_size = SERVICE_BYTES,
-        .max_http_header_data = HEADER_BYTES,
+        .max_http_header_data = HTTP_HEADERS_BYTES,
         .timeout_secs = HANDSHAKE_SECS,
         .timeout_secs_ah_idle = HANDSHAKE_SECS,
         .user = self,
@@ -305,6 +286,18 @@ static bool start(ws_t *self, uv_loop_t *loop)
     return self->vhost;
 }
 
+static void on_stream(void *arg, void *about, bool is_over)
+{
+    struct connection *connection = about;
+    if (connection->state == CONNECTION_ENDED)
+        return;
+    connection->is_full = false;
+    if (is_over)
+        ws_cut(arg, connection);
+    else
+        ws_flush(arg, connection, clock_monotonic_ms());
+}
+
 ws_t *ws_new(uv_loop_t *loop, hub_t *hub, const struct ws_settings *settings,
              struct io_metrics *metrics)
 {
@@ -312,12 +305,14 @@ ws_t *ws_new(uv_loop_t *loop, hub_t *hub, const struct ws_settings *settings,
     if (!self)
         return NULL;
     TAILQ_INIT(&self->closing);
+    TAILQ_INIT(&self->bodies);
     self->hub = hub;
     self->metrics = metrics;
     self->settings = *settings;
     self->allowed_origins = strdup(settings->allowed_origins);
     self->batch = batch_new();
-    if (self->allowed_origins && self->batch && start(self, loop))
+    self->watch = stream_watch_new(loop, on_stream, self);
+    if (self->allowed_origins && self->batch && self->watch && start(self, loop))
         return self;
     ws_stop(self);
     ws_destroy(&self);
@@ -331,6 +326,7 @@ void ws_drain(ws_t *self)
 
 void ws_stop(ws_t *self)
 {
+    stream_watch_destroy(&self->watch);
     if (self->context)
         lws_context_destroy(self->context);
 }

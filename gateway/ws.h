@@ -7,7 +7,8 @@
 #include "gateway/hub.h"
 #include "gateway/io_metrics.h"
 
-/* ws - the clients' WebSocket connections, on libwebsockets.
+/* ws - the clients' connections, on libwebsockets: WebSockets, and what serves clients that cannot
+ * have one (http_fallback).
  *
  * Tells the hub what clients do and does what the hub's effects for sessions say. Nothing here
  * blocks. libwebsockets holds at most one write of a slow client; everything else waits in the
@@ -17,10 +18,12 @@
 typedef struct ws ws_t;
 
 struct ws_settings {
-    size_t connections;          /* WebSockets at once, beyond it 503 */
+    size_t connections;          /* WebSockets and streams at once, beyond it 503 */
     size_t sockets;              /* in all, with those that are in their handshake */
     const char *allowed_origins; /* separated by spaces; copied */
-    http_page_t *page;           /* answers requests that are no upgrade; borrowed, NULL: none */
+    bool fallback;               /* serve clients over plain HTTP, too? */
+    size_t fallback_bytes;       /* of its requests, held at once */
+    http_page_t *page;           /* answers all other requests; borrowed, NULL: none */
 };
 
 /* NULL on failure (libwebsockets or memory). Borrows loop, hub and metrics until ws_destroy. */
@@ -41,14 +44,16 @@ void ws_adopt(ws_t *self, int fd);
  * socket does not take follows by itself. */
 void ws_write(ws_t *self, session_t *session, int64_t now_ms);
 /* HUB_CLOSE: sends what the outbox holds, then the close frame, and ends the connection when the
- * client has answered, or some seconds later. */
+ * client has answered, or some seconds later. A stream ends at once. */
 void ws_close(ws_t *self, const struct hub_effect *close, int64_t now_ms);
+/* HUB_RELAYED: the request is answered. */
+void ws_relayed(ws_t *self, const struct hub_effect *relayed);
 /* Call when no effect is left, before anything else happens. True: something was written, and the
  * hub may have new effects because of it. */
 bool ws_settle(ws_t *self, int64_t now_ms);
 
-/* Writes what had to wait, and ends connections whose time to answer a close frame is over. Call
- * when ws_wait has passed. */
+/* Ends connections whose time to answer a close frame, or to send a body, is over. Call when
+ * ws_wait has passed. */
 void ws_tick(ws_t *self, int64_t now_ms);
 /* Milliseconds until ws_tick is wanted, -1: not before the next event. */
 int64_t ws_wait(const ws_t *self, int64_t now_ms);

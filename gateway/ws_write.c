@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "gateway/lines.h"
 #include "gateway/ws_priv.h"
+#include "proto/client_codec.h"
 #include "proto/limits.h"
 #include "proto/ws_frame.h"
 
@@ -9,8 +11,7 @@
 
 static_assert(PAYLOAD_ROOM >= LWS_PRE, "payloads are handed to lws_write");
 
-/* Ends the connection soon, without a word. */
-static void cut(ws_t *self, struct connection *connection)
+void ws_cut(ws_t *self, struct connection *connection)
 {
     connection->state = CONNECTION_ENDED;
     lws_set_timeout(connection->wsi, PENDING_TIMEOUT_CLOSE_ACK, LWS_TO_KILL_ASYNC);
@@ -29,7 +30,7 @@ static enum write_result write_rest(ws_t *self, struct connection *connection, s
                   LWS_WRITE_RAW) >= 0)
         return lws_partial_buffered(connection->wsi) ? WRITE_PARTIAL : WRITE_DONE;
     self->metrics->write_errors_total++;
-    cut(self, connection);
+    ws_cut(self, connection);
     return WRITE_FAILED;
 }
 
@@ -45,7 +46,7 @@ static enum write_result write_raw(ws_t *self, struct connection *connection, st
     }
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         self->metrics->write_errors_total++;
-        cut(self, connection);
+        ws_cut(self, connection);
         return WRITE_FAILED;
     }
     size_t done = sent > 0 ? (size_t)sent : 0;
@@ -69,14 +70,83 @@ static void write_close_frame(ws_t *self, struct connection *connection)
     connection->state = CONNECTION_ENDED;
 }
 
+/* --- streams --- */
+
+/* What a close frame says, as the last line; behind half a line it would be read as its rest. */
+static void write_disconnect(ws_t *self, struct connection *connection)
+{
+    struct buffer text = {0};
+    bool has_events = connection->form == CONNECTION_EVENTS;
+    buffer_put_text(&text, has_events ? "data: " : "");
+    client_write_disconnect(&text, connection->close_code, span_text(connection->close_reason));
+    buffer_put_text(&text, has_events ? "\n\n" : "\n");
+    if (!text.failed && connection->sent == 0)
+        write_raw(self, connection, buffer_span(&text));
+    buffer_free(&text);
+    if (connection->state != CONNECTION_ENDED)
+        ws_cut(self, connection);
+}
+
+/* The bytes that the socket has taken; -1: the connection ends. */
+static ssize_t write_lines(ws_t *self, struct connection *connection, struct lines *lines)
+{
+    struct msghdr message = {.msg_iov = lines->parts, .msg_iovlen = lines->part_count};
+    self->metrics->writes_total++;
+    ssize_t taken;
+    do
+        taken = sendmsg(connection->fd, &message, MSG_NOSIGNAL);
+    while (taken < 0 && errno == EINTR);
+    if (taken >= 0 || errno == EAGAIN)
+        return taken > 0 ? taken : 0;
+    self->metrics->write_errors_total++;
+    ws_cut(self, connection);
+    return -1;
+}
+
+/* Frames stay in the outbox until the socket has taken them whole. */
+static void write_stream(ws_t *self, struct connection *connection, int64_t now_ms)
+{
+    struct lines lines;
+    session_t *session = connection->session;
+    lines_gather(&lines, session_outbox(session),
+                 connection->form == CONNECTION_EVENTS ? LINES_EVENTS : LINES_PLAIN,
+                 connection->sent);
+    if (lines.frame_count > 0) {
+        ssize_t taken = write_lines(self, connection, &lines);
+        if (taken < 0)
+            return;
+        size_t sent = connection->sent;
+        size_t done = lines_taken(&lines, (size_t)taken, &sent);
+        connection->sent = (uint32_t)sent;
+        connection->is_full = done < lines.frame_count;
+        self->metrics->writes_partial_total += connection->is_full;
+        self->metrics->bytes_sent_total += (uint64_t)taken;
+        self->metrics->frames_sent_total += done;
+        hub_session_sent(self->hub, session, done, now_ms);
+    }
+    if (connection->is_full)
+        return;
+    if (!outbox_is_empty(session_outbox(session)))
+        stream_watch_again(self->watch, connection->fd, connection); /* the others first */
+    else if (connection->state == CONNECTION_ENDING)
+        write_disconnect(self, connection);
+}
+
+/* --- both --- */
+
 static bool can_write(const struct connection *connection)
 {
-    return connection->state != CONNECTION_ENDED && !lws_partial_buffered(connection->wsi);
+    return connection->state != CONNECTION_ENDED && !connection->is_full &&
+           !lws_partial_buffered(connection->wsi);
 }
 
 /* Only when it can_write. */
 static void write_outbox(ws_t *self, struct connection *connection, int64_t now_ms)
 {
+    if (connection->form != CONNECTION_WEBSOCKET) {
+        write_stream(self, connection, now_ms);
+        return;
+    }
     session_t *session = connection->session;
     enum write_result result = WRITE_DONE;
     size_t count;
@@ -169,14 +239,17 @@ void ws_tick(ws_t *self, int64_t now_ms)
     while ((connection = TAILQ_FIRST(&self->closing)) && connection->cut_at_ms <= now_ms) {
         ws_forget(self, connection);
         self->metrics->closes_forced_total++;
-        cut(self, connection);
+        ws_cut(self, connection);
     }
+    http_fallback_tick(self, now_ms);
 }
 
 int64_t ws_wait(const ws_t *self, int64_t now_ms)
 {
     const struct connection *first = TAILQ_FIRST(&self->closing);
+    int64_t body_ms = http_fallback_wait(self, now_ms);
     if (!first)
-        return -1;
-    return first->cut_at_ms > now_ms ? first->cut_at_ms - now_ms : 0;
+        return body_ms;
+    int64_t close_ms = first->cut_at_ms > now_ms ? first->cut_at_ms - now_ms : 0;
+    return body_ms >= 0 && body_ms < close_ms ? body_ms : close_ms;
 }

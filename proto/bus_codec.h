@@ -28,7 +28,7 @@
  * It is built once, at the broker, and has no raw newline.
  */
 
-#define BUS_VERSION 2
+#define BUS_VERSION 3
 
 enum bus_frame_type {
 #define BUS_FRAME(name, NAME, type) BUS_##NAME = type,

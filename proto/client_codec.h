@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "proto/buffer.h"
+#include "proto/json_doc.h"
 #include "proto/span.h"
 
 /* client_codec - the Centrifuge client protocol v2 in JSON: commands in, replies and pushes out.
@@ -88,12 +89,23 @@ void client_reader_begin(client_reader_t *self, struct span frame);
 enum client_read client_reader_next(client_reader_t *self, struct client_command *out,
                                     struct buffer *why);
 
+/* The body of POST /emulation: {"session":S,"node":N,"data":"<a frame>"}. */
+struct client_emulation {
+    struct span session, node; /* not empty */
+    struct span frame;
+};
+/* A document that holds what the spans of *out point into: json_doc_destroy it. NULL when the body
+ * is none, or a frame is longer than LIMIT_CLIENT_FRAME_BYTES; *why then gets a sentence. */
+json_doc_t *client_read_emulation(struct span body, struct client_emulation *out,
+                                  struct buffer *why);
+
 struct client_connected {
-    struct span client;    /* connection id */
-    struct span version;   /* of the server */
-    uint32_t ping_seconds; /* the client then answers each {} with {} */
-    struct span gateway;   /* "data":{"gateway":"<name>"}; empty: no data */
-    uint32_t ttl_seconds;  /* until the client has to refresh its token; 0: never */
+    struct span client;        /* connection id */
+    struct span version;       /* of the server */
+    uint32_t ping_seconds;     /* the client then answers each {} with {} */
+    struct span gateway;       /* "data":{"gateway":"<name>"}; empty: no data */
+    uint32_t ttl_seconds;      /* until the client has to refresh its token; 0: never */
+    struct span session, node; /* where its further commands go; empty: the same connection */
 };
 
 struct client_subscribed {
@@ -125,6 +137,8 @@ void client_write_error(struct buffer *to, uint32_t id, enum client_error code, 
 void client_write_temporary_error(struct buffer *to, uint32_t id, enum client_error code,
                                   const char *text);
 void client_write_unsubscribe(struct buffer *to, struct span channel, enum client_unsubscribe code);
+/* What a close frame says, where there is none. */
+void client_write_disconnect(struct buffer *to, uint32_t code, struct span reason);
 /* {"data":...,"offset":N}: an element of `publications`; `body` as on the bus. */
 void client_write_publication(struct buffer *to, struct span body, uint64_t offset);
 

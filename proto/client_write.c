@@ -67,6 +67,12 @@ void client_write_connected(struct buffer *to, uint32_t id,
     buffer_put_text(to, ",\"ping\":");
     buffer_put_u64_text(to, connected->ping_seconds);
     buffer_put_text(to, ",\"pong\":true");
+    if (connected->session.size > 0) {
+        buffer_put_text(to, ",\"session\":");
+        put_string(to, connected->session);
+        buffer_put_text(to, ",\"node\":");
+        put_string(to, connected->node);
+    }
     if (connected->gateway.size > 0) {
         buffer_put_text(to, ",\"data\":{\"gateway\":");
         put_string(to, connected->gateway);
@@ -195,6 +201,15 @@ void client_write_unsubscribe(struct buffer *to, struct span channel, enum clien
     buffer_put_u64_text(to, (uint64_t)code);
     buffer_put_text(to, ",\"reason\":");
     put_string(to, span_text(unsubscribe_text(code)));
+    buffer_put_text(to, PUSH_END);
+}
+
+void client_write_disconnect(struct buffer *to, uint32_t code, struct span reason)
+{
+    buffer_put_text(to, "{\"push\":{\"disconnect\":{\"code\":");
+    buffer_put_u64_text(to, code);
+    buffer_put_text(to, ",\"reason\":");
+    put_string(to, reason);
     buffer_put_text(to, PUSH_END);
 }
 

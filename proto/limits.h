@@ -19,8 +19,9 @@
 #define LIMIT_KEY_BYTES          64
 
 #define LIMIT_CLIENT_FRAME_BYTES 262144
-#define LIMIT_CLIENT_COMMANDS    256 /* in one frame */
-#define LIMIT_CLIENT_FRAGMENTS   64  /* WebSocket fragments of one message */
+#define LIMIT_EMULATION_BYTES    524288 /* a body of POST /emulation: one frame, mostly as text */
+#define LIMIT_CLIENT_COMMANDS    256    /* in one frame */
+#define LIMIT_CLIENT_FRAGMENTS   64     /* WebSocket fragments of one message */
 #define LIMIT_CLIENT_JSON_DEPTH  16
 #define LIMIT_CLOSE_REASON_BYTES 123
 

@@ -25,3 +25,9 @@ static inline size_t ws_write_header(uint8_t *to, enum ws_opcode opcode, size_t 
         to[i] = (uint8_t)(payload >> (8 * (size - 1 - i)));
     return size;
 }
+
+/* What a frame that was written with ws_write_header carries. */
+static inline const uint8_t *ws_frame_payload(const uint8_t *frame)
+{
+    return frame + (frame[1] < 126 ? 2 : frame[1] == 126 ? 4 : 10);
+}

@@ -62,7 +62,7 @@ check() {
         only("microhttpd.h", "^admin/")
         only("curl/curl.h", "^cli/http_get[.]c$")
         only("zmq.h", "^(broker/(bus|peers)|gateway/bus_link)[^/]*$|^(cli|bench)/")
-        only("libwebsockets.h", "^gateway/(ws[^/]*|http_page[.]c|gateway[.]c)$|^cli/")
+        only("libwebsockets.h", "^gateway/(ws[^/]*|http_(page[.]c|fallback[.]c|headers[.][ch])|gateway[.]c)$|^cli/")
         only("uv.h", "^gateway/")
         if (name ~ "^cjose/" &&
             FILENAME !~ "^(common/key_set[.][ch]|gateway/identity[.]c|cli/(cmd_keys|cmd_token|key_file)[.][ch])$")

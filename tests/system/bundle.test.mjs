@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { Backend } from './backend.mjs';
+import { blockingProxy } from './fallback.mjs';
 import { atEnd, once, patience, root, run, scenarioWith, temporaryDirectory } from './harness.mjs';
 
 async function bundle() {
@@ -25,7 +26,7 @@ async function guidePage(gateway) {
 }
 
 function serve(server, files) {
-  server.on('request', (request, response) => {
+  server.removeAllListeners('request').on('request', (request, response) => {
     const file = files[request.url];
     if (!file) return response.writeHead(404).end();
     response.writeHead(200, { 'Content-Type': file.type }).end(file.text);
@@ -62,3 +63,19 @@ scenarioWith('a browser loads the bundle, subscribes and gets a message', { gate
   assert.equal(await page.locator('body').innerText(), 'subscribedhello browser');
   assert.deepEqual(problems, []);
 });
+
+scenarioWith('where WebSocket is blocked the same page gets its messages over HTTP, from another origin',
+  { gateway: { allowed_origins: origin } }, async (cluster) => {
+    const proxy = await blockingProxy(() => cluster.clientPort);
+    serve(server, {
+      '/': { type: 'text/html', text: await guidePage(`http://127.0.0.1:${proxy.port}`) },
+      '/millrace-client.js': { type: 'text/javascript', text: await bundle() },
+    });
+    const { page, problems } = await openPage(origin);
+    await page.getByText('subscribed').waitFor();
+    await Backend.open(cluster).publish('news', { text: 'hello browser' });
+    await page.getByText('hello browser').waitFor();
+    assert.equal(await cluster.metric('fallback_connections'), 1);
+    assert.ok(proxy.blocked > 0);
+    assert.deepEqual(problems.filter((text) => !text.startsWith('WebSocket connection to')), []);
+  });

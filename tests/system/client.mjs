@@ -157,7 +157,7 @@ export function sdkSubscription(client, channel, options) {
   return subscription;
 }
 
-function keepEvents(emitter, names) {
+export function keepEvents(emitter, names) {
   emitter.seen = [];
   const waiters = new Set();
   for (const event of names) {

@@ -1,12 +1,14 @@
 // What the demo page says of its connection and its streams while gateways are away and after the broker
-// died; and the page under the other name of this machine.
+// died; the page under the other name of this machine, and where WebSocket is blocked.
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { chromium } from 'playwright-core';
 import { Backend } from './backend.mjs';
 import { DevRun } from './dev_run.mjs';
-import { atEnd, patience, scenario, temporaryDirectory } from './harness.mjs';
+import { blockingProxy } from './fallback.mjs';
+import { atEnd, httpGet, patience, root, scenario, temporaryDirectory } from './harness.mjs';
 
 const addresses = ['chat', 'chat:room-1'];
 let node;
@@ -25,9 +27,10 @@ after(async () => {
   if (directory) await rm(directory, { recursive: true, force: true });
 }, { timeout: 4 * patience });
 
-async function openPage(url = node.page) {
+async function openPage(url = node.page, prepare = () => {}) {
   const context = await browser.newContext();
   atEnd(() => context.close());
+  await context.addInitScript(prepare);
   context.setDefaultTimeout(patience);
   const page = await context.newPage();
   page.problems = [];
@@ -95,3 +98,35 @@ scenario('the page as http://localhost/', null, async () => {
   await hears(page, 'hello localhost');
   assert.deepEqual(page.problems, []);
 });
+
+// Of both gateways.
+async function streams() {
+  const pages = await Promise.all(['gateway-1', 'gateway-2'].map((name) => httpGet(`http://127.0.0.1:${node.adminPort(name)}/metrics`)));
+  return pages.reduce((sum, { text }) => sum + Number(text.match(/^millrace_gateway_fallback_connections (\d+)$/m)[1]), 0);
+}
+
+const http = /^connected to (gateway-[12]), over HTTP: no WebSocket opens here$/;
+
+for (const [name, prepare] of [
+  ['a stream of lines', () => {}],
+  ['server-sent events, where fetch gives no stream', () => void (globalThis.ReadableStream = undefined)],
+]) {
+  scenario(`no WebSocket: ${name}, and the end of its gateway costs nothing`, null, { timeout: 4 * patience }, async () => {
+    const proxy = await blockingProxy(() => node.ports.client);
+    const page = await openPage(`http://127.0.0.1:${proxy.port}/`, prepare);
+    assert.ok(proxy.blocked > 0);
+    const [, gateway] = (await state(page, 'connected')).match(http);
+    assert.equal(await streams(), 1);
+    await hears(page, `over ${name}`);
+
+    await page.getByRole('button', { name: `Kill ${gateway}` }).click();
+    await page.locator('#told').getByText('after the loss').waitFor();
+    for (const text of await synced(page, 'true')) assert.match(text, /^isSynced true/);
+    assert.match(await state(page, 'connected'), http);
+    await node.ready(gateway);
+    await hears(page, `again over ${name}`);
+    await mkdir(join(root, 'tests/output'), { recursive: true });
+    await page.screenshot({ path: join(root, `tests/output/page-${name.split(' ').at(-1)}.png`), fullPage: true });
+    assert.deepEqual(page.problems, []);
+  });
+}

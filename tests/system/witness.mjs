@@ -188,10 +188,10 @@ export class RawFollower {
   }
 }
 
-// The stock SDK.
+// The stock SDK, over WebSocket unless the client is another one.
 export class SdkFollower {
-  constructor(cluster, channels, version) {
-    this.client = sdkClient(cluster, version);
+  constructor(cluster, channels, version, client = sdkClient(cluster, version)) {
+    this.client = client;
     this.connections = 0;
     this.client.on('connected', () => this.connections++);
     this.witnesses = channels.map((channel) => new Witness(`SDK ${version}`, channel));

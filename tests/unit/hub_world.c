@@ -343,6 +343,9 @@ static void take_effects(struct world *self)
         switch (effect.kind) {
         case HUB_NOTHING:
             return;
+        case HUB_RELAYED: /* these clients have WebSockets */
+            ck_abort();
+            break;
         case HUB_LISTEN:
         case HUB_UNLISTEN:
             push_topic(self, effect.bytes, effect.kind == HUB_LISTEN);

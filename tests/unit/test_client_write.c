@@ -50,6 +50,28 @@ START_TEST(the_connect_reply)
 }
 END_TEST
 
+START_TEST(the_connect_reply_of_a_stream)
+{
+    struct client_connected result = {.client = span_text("c"),
+                                      .version = span_text("m"),
+                                      .ping_seconds = 25,
+                                      .session = span_text("s-1"),
+                                      .node = span_text("n-1")};
+    client_write_connected(&out, 1, &result);
+    expect_written("{\"id\":1,\"connect\":{\"client\":\"c\",\"version\":\"m\",\"ping\":25,"
+                   "\"pong\":true,\"session\":\"s-1\",\"node\":\"n-1\"}}");
+    result.gateway = span_text("g");
+    result.ttl_seconds = 60;
+    client_write_connected(&out, 1, &result);
+    expect_written("{\"id\":1,\"connect\":{\"client\":\"c\",\"version\":\"m\",\"expires\":true,"
+                   "\"ttl\":60,\"ping\":25,\"pong\":true,\"session\":\"s-1\",\"node\":\"n-1\","
+                   "\"data\":{\"gateway\":\"g\"}}}");
+    client_write_refreshed(&out, 3, &result); /* which does not say it again */
+    expect_written("{\"id\":3,\"refresh\":{\"client\":\"c\",\"version\":\"m\",\"expires\":true,"
+                   "\"ttl\":60}}");
+}
+END_TEST
+
 START_TEST(the_refresh_reply)
 {
     struct client_connected result = {.client = span_text("a"), .version = span_text("m")};
@@ -159,6 +181,18 @@ START_TEST(the_unsubscribe_push)
 }
 END_TEST
 
+START_TEST(the_disconnect_push)
+{
+    client_write_disconnect(&out, CLIENT_CLOSE_SLOW, span_text("slow"));
+    expect_written("{\"push\":{\"disconnect\":{\"code\":3008,\"reason\":\"slow\"}}}");
+    client_write_disconnect(&out, 4294967295, span_text("by \"x\":\n\xc3\xa4"));
+    expect_written("{\"push\":{\"disconnect\":{\"code\":4294967295,"
+                   "\"reason\":\"by \\\"x\\\":\\n\xc3\xa4\"}}}");
+    client_write_disconnect(&out, 3501, BYTES("\xff"));
+    ck_assert(out.failed);
+}
+END_TEST
+
 START_TEST(the_publication_push_has_the_announced_size)
 {
     static const uint64_t offsets[] = {0,         1, 9, 10, 99, 100, 9999999999, UINT64_C(1) << 53,
@@ -234,6 +268,7 @@ static TCase *replies(void)
     TCase *tests = tcase_create("replies");
     tcase_add_checked_fixture(tests, NULL, teardown);
     tcase_add_test(tests, the_connect_reply);
+    tcase_add_test(tests, the_connect_reply_of_a_stream);
     tcase_add_test(tests, the_refresh_reply);
     tcase_add_test(tests, the_subscribe_reply);
     tcase_add_test(tests, empty_results_are_objects);
@@ -241,6 +276,7 @@ static TCase *replies(void)
     tcase_add_test(tests, the_presence_replies_have_everything_always);
     tcase_add_test(tests, errors);
     tcase_add_test(tests, the_unsubscribe_push);
+    tcase_add_test(tests, the_disconnect_push);
     tcase_add_test(tests, the_publication_push_has_the_announced_size);
     tcase_add_test(tests, a_publication_in_a_list);
     tcase_add_test(tests, broken_text_never_reaches_a_client);

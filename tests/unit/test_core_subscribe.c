@@ -38,7 +38,7 @@ START_TEST(another_version_is_refused)
                                               .gateway = span_text("g"),
                                               .incarnation = 5});
     world_frame("g", &frame);
-    const char *why = "this broker speaks bus version 2, the gateway 3";
+    const char *why = "this broker speaks bus version 3, the gateway 4";
     struct bus_refused refused;
     expect_log(CORE_GATEWAY_REFUSED, why);
     ck_assert(bus_get_refused(take_frame("g"), &refused));

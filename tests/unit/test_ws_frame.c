@@ -28,6 +28,16 @@ START_TEST(a_text_frame_has_the_shortest_length_form)
 }
 END_TEST
 
+START_TEST(the_payload_follows_the_header)
+{
+    uint8_t frame[WS_HEADER_MAX];
+    size_t size = ws_write_header(frame, WS_TEXT, rows[_i].payload);
+    ck_assert_ptr_eq(ws_frame_payload(frame), frame + size);
+    ws_write_header(frame, WS_CLOSE, rows[_i].payload);
+    ck_assert_ptr_eq(ws_frame_payload(frame), frame + size);
+}
+END_TEST
+
 START_TEST(a_close_frame_is_final_and_unmasked)
 {
     uint8_t header[WS_HEADER_MAX];
@@ -42,6 +52,7 @@ int main(void)
     Suite *suite = suite_create("ws_frame");
     TCase *tests = tcase_create("all");
     tcase_add_loop_test(tests, a_text_frame_has_the_shortest_length_form, 0, ROWS);
+    tcase_add_loop_test(tests, the_payload_follows_the_header, 0, ROWS);
     tcase_add_test(tests, a_close_frame_is_final_and_unmasked);
     suite_add_tcase(suite, tests);
     return unit_run(suite);

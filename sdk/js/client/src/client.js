@@ -3,11 +3,11 @@
 // Several subscriptions to one address share one feed; all feeds share the SDK's connection.
 import { addressOf } from './address.js';
 import { call } from './call.js';
-import { endpointsOf, webSocketFor } from './endpoints.js';
+import { endpointsOf, transportsFor } from './endpoints.js';
 import { badInput, SubscriptionError } from './error.js';
 import { Feed, Listener } from './feed.js';
 
-const known = ['url', 'urls', 'token', 'getToken', 'websocket', 'minReconnectDelay', 'maxReconnectDelay'];
+const known = ['url', 'urls', 'token', 'getToken', 'websocket', 'fallback', 'minReconnectDelay', 'maxReconnectDelay'];
 const attempts = new Set(['transport', 'connect', 'connectToken']);
 
 function isFunction(value) {
@@ -19,7 +19,8 @@ function checkOptions(options) {
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) throw new TypeError(`'${name}' is no option; there are ${known.join(', ')}`);
   }
-  const { token, getToken } = options;
+  const { token, getToken, fallback } = options;
+  if (fallback !== undefined && typeof fallback !== 'boolean') throw new TypeError('fallback: true or false is needed');
   if (token !== undefined && typeof token !== 'string') throw new TypeError('token: a string is needed');
   if (getToken !== undefined && !isFunction(getToken)) throw new TypeError('getToken: a function is needed');
 }
@@ -34,15 +35,8 @@ function tokenSource(getToken) {
   };
 }
 
-function sdkOptions(options, endpoints) {
-  const { token, getToken, websocket, minReconnectDelay, maxReconnectDelay } = options;
-  const given = {
-    websocket: webSocketFor(endpoints, websocket),
-    token,
-    getToken: getToken && tokenSource(getToken),
-    minReconnectDelay,
-    maxReconnectDelay,
-  };
+function sdkOptions({ token, getToken, minReconnectDelay, maxReconnectDelay }) {
+  const given = { token, getToken: getToken && tokenSource(getToken), minReconnectDelay, maxReconnectDelay };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
@@ -65,11 +59,12 @@ export class Client {
   // Centrifuge: the SDK's class.
   constructor(options, Centrifuge) {
     checkOptions(options);
-    const endpoints = endpointsOf(options);
+    const ways = transportsFor(endpointsOf(options), options);
     this.#hasGetToken = options.getToken !== undefined;
-    this.#sdk = new Centrifuge(endpoints[0], sdkOptions(options, endpoints));
+    this.#sdk = new Centrifuge(ways.transports, { ...sdkOptions(options), ...ways.options });
     this.#sdk.on('connecting', ({ code, reason }) => this.#connecting(code, reason));
-    this.#sdk.on('connected', ({ client, data }) => this.#changed({ state: 'connected', clientId: client, data }));
+    this.#sdk.on('connected', ({ client, data, transport }) =>
+      this.#changed({ state: 'connected', clientId: client, data, transport }));
     this.#sdk.on('disconnected', ({ code, reason }) => this.#disconnected(code, reason));
     this.#sdk.on('error', ({ type, error }) => this.#failedAttempt(type, error.message));
   }

@@ -25,19 +25,71 @@ export function endpointsOf({ url, urls }) {
   return (urls ?? [url]).map(endpointOf);
 }
 
+// Which gateway the next attempt goes to: beginning at a random one, so that clients spread, each in
+// its turn, so that one that is gone costs one attempt. The fallback's requests follow its stream.
+class Turn {
+  #endpoints;
+  #next;
+
+  constructor(endpoints) {
+    this.#endpoints = endpoints;
+    this.#next = Math.floor(Math.random() * endpoints.length);
+  }
+
+  take() {
+    this.taken = this.#endpoints[this.#next];
+    this.#next = (this.#next + 1) % this.#endpoints.length;
+    return this.taken;
+  }
+}
+
+function webSocketFor(turn, WebSocket) {
+  return function MillraceWebSocket() {
+    return new WebSocket(turn.take());
+  };
+}
+
+// The same gateway over plain HTTP; undefined when its path is not the one that it has by itself.
+function fallbackOf(endpoint, name) {
+  const [address, query = ''] = endpoint.split(/(?=\?)/, 2);
+  if (!address.endsWith(path)) return undefined;
+  return `http${address.slice(2, -path.length)}${name}${query}`;
+}
+
+const httpStream = '/connection/http_stream';
+const sse = '/connection/sse';
+const emulation = '/emulation';
+
+function fallbackOptions(turn) {
+  const { EventSource } = globalThis;
+  const options = {
+    emulationEndpoint: emulation,
+    fetch: (url, request) =>
+      fetch(url === emulation ? fallbackOf(turn.taken, emulation) : fallbackOf(turn.take(), httpStream), request),
+  };
+  if (!EventSource) return options;
+  options.eventsource = function MillraceEventSource(given) {
+    const url = new URL(fallbackOf(turn.take(), sse));
+    url.searchParams.set('cf_connect', new URL(given).searchParams.get('cf_connect'));
+    return new EventSource(url);
+  };
+  return options;
+}
+
 /**
- * The WebSocket constructor for the SDK. With several endpoints each attempt takes the next one,
- * beginning at a random one: a gateway that is gone costs one attempt, and clients spread.
+ * What the SDK needs to get there: {transports, options}. `fallback`: where no WebSocket opens, plain
+ * HTTP is tried, a stream of lines first, then server-sent events.
  */
-export function webSocketFor(endpoints, WebSocket = globalThis.WebSocket) {
+export function transportsFor(endpoints, { websocket: WebSocket = globalThis.WebSocket, fallback = true } = {}) {
   if (typeof WebSocket !== 'function') {
     throw new TypeError("there is no WebSocket here: give one as the option websocket, such as that of the package 'ws'");
   }
-  if (endpoints.length === 1) return WebSocket;
-  let next = Math.floor(Math.random() * endpoints.length);
-  return function RotatingWebSocket() {
-    const endpoint = endpoints[next];
-    next = (next + 1) % endpoints.length;
-    return new WebSocket(endpoint);
-  };
+  const turn = new Turn(endpoints);
+  const options = { websocket: webSocketFor(turn, WebSocket) };
+  const transports = [{ transport: 'websocket', endpoint: endpoints[0] }];
+  const isPossible = typeof fetch === 'function' && endpoints.every((endpoint) => fallbackOf(endpoint, ''));
+  if (!fallback || !isPossible) return { transports, options };
+  transports.push({ transport: 'http_stream', endpoint: fallbackOf(endpoints[0], httpStream) });
+  transports.push({ transport: 'sse', endpoint: fallbackOf(endpoints[0], sse) });
+  return { transports, options: { ...options, ...fallbackOptions(turn) } };
 }

@@ -74,8 +74,8 @@ export interface Subscriber {
 export type Connection =
   /** reason: why the last attempt failed, or why the connection before was lost. */
   | { state: 'connecting'; code?: number; reason?: string }
-  /** data: what the gateway sent along. */
-  | { state: 'connected'; clientId: string; data: unknown }
+  /** data: what the gateway sent along. transport: 'websocket', or what stands in for it where it is blocked. */
+  | { state: 'connected'; clientId: string; data: unknown; transport: 'websocket' | 'http_stream' | 'sse' }
   /** code 0: closed by the program, or because no subscription is left. */
   | { state: 'closed'; code: number; reason: string };
 
@@ -86,6 +86,11 @@ interface CommonOptions {
   getToken?: (() => string | null | undefined | Promise<string | null | undefined>) | undefined;
   /** The WebSocket class, where there is no global one: Node before 22. */
   websocket?: unknown;
+  /**
+   * Whether plain HTTP is tried where no WebSocket opens; default true. The URLs must end with the
+   * gateways' own path, /connection/websocket: what is beside it is known then.
+   */
+  fallback?: boolean | undefined;
   /** Milliseconds, default 500. */
   minReconnectDelay?: number | undefined;
   /** Milliseconds, default 20000. */

@@ -43,7 +43,10 @@ test('connect() opens it and keeps it', async (context) => {
   await eventually(() => client.connection.state === 'connected');
   client.unsubscribe({ subscriptionId: recorded(client, chat).id });
   await settled();
-  assert.deepEqual([...told], [{ state: 'connecting' }, { state: 'connected', clientId: 'c1', data: { gateway: 'gateway-a' } }]);
+  assert.deepEqual([...told], [
+    { state: 'connecting' },
+    { state: 'connected', clientId: 'c1', data: { gateway: 'gateway-a' }, transport: 'websocket' },
+  ]);
   told.off();
   client.close();
   await settled();
@@ -235,6 +238,7 @@ test('options that are none are refused', (context) => {
     [{ token: 7 }, /token: a string/],
     [{ getToken: 'x' }, /getToken: a function/],
     [{ websocket: 'x' }, /give one as the option websocket/],
+    [{ fallback: 'yes' }, /fallback: true or false is needed/],
   ];
   for (const [options, message] of cases) assert.throws(() => clientOf(context, gateway, options), message);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { endpointsOf, webSocketFor } from '../src/endpoints.js';
+import { endpointsOf, transportsFor } from '../src/endpoints.js';
 import { clientOf, eventually, FakeGateway, recorded } from './gateway.mjs';
 
 const path = '/connection/websocket';
@@ -43,7 +43,7 @@ test('without a WebSocket the option is asked for', (context) => {
   const { WebSocket } = globalThis;
   context.after(() => void (globalThis.WebSocket = WebSocket));
   globalThis.WebSocket = undefined;
-  assert.throws(() => webSocketFor(['ws://a.test']), /give one as the option websocket/);
+  assert.throws(() => transportsFor([`ws://a.test${path}`]), /give one as the option websocket/);
 });
 
 test('several gateways are tried in turn', async (context) => {

@@ -110,7 +110,10 @@ export class FakeGateway {
 // A client whose gateway is fake. test: the context, at whose end it is closed.
 export function clientOf(test, gateway, options = {}) {
   const client = new Client(
-    { url: 'ws://gateway.test', websocket: gateway.WebSocket, minReconnectDelay: 1, maxReconnectDelay: 2, ...options },
+    {
+      url: 'ws://gateway.test', websocket: gateway.WebSocket, fallback: false, minReconnectDelay: 1, maxReconnectDelay: 2,
+      ...options,
+    },
     Centrifuge,
   );
   test.after(() => client.close());
