@@ -11,8 +11,8 @@ static const struct cli_usage usage = {
     .arguments = "[TABLE]",
     .help =
         "Prints what the programs say to others, as Markdown tables: the ones of docs/protocol.md\n"
-        "and docs/operations.md. TABLE is one of handshake, errors, closes,\n"
-        "unsubscribes, methods, algorithms, statuses, figures; without it all of them.\n\n"
+        "and docs/operations.md. TABLE is one of handshake, fallback, errors,\n"
+        "closes, unsubscribes, methods, algorithms, statuses, figures; without it all of them.\n\n"
         "  millrace reference closes\n",
     .operands_max = 1,
 };
@@ -22,6 +22,14 @@ static void print_handshake(void)
     puts("| refused with | it says |\n| --- | --- |");
 #define REFUSAL(name, NAME, status, text) printf("| %.3s | %s |\n", status, text);
 #include "proto/handshake.def"
+#undef REFUSAL
+}
+
+static void print_fallback(void)
+{
+    puts("| refused with | it says |\n| --- | --- |");
+#define REFUSAL(name, NAME, status, text) printf("| %.3s | %s |\n", status, text);
+#include "proto/fallback.def"
 #undef REFUSAL
 }
 
@@ -104,10 +112,15 @@ static const struct table {
     const char *name;
     void (*print)(void);
 } tables[] = {
-    {"handshake", print_handshake}, {"errors", print_errors},
-    {"closes", print_closes},       {"unsubscribes", print_unsubscribes},
-    {"methods", print_methods},     {"algorithms", print_algorithms},
-    {"statuses", print_statuses},   {"figures", print_figures},
+    {"handshake", print_handshake},
+    {"fallback", print_fallback},
+    {"errors", print_errors},
+    {"closes", print_closes},
+    {"unsubscribes", print_unsubscribes},
+    {"methods", print_methods},
+    {"algorithms", print_algorithms},
+    {"statuses", print_statuses},
+    {"figures", print_figures},
 };
 #define TABLE_COUNT (sizeof tables / sizeof *tables)
 
@@ -128,8 +141,8 @@ int cmd_reference(int argc, char **argv)
     }
     if (!found)
         return cli_misuse(&usage,
-                          "'%s' is no table; there are handshake, errors, closes, unsubscribes, "
-                          "methods, algorithms, statuses and figures",
+                          "'%s' is no table; there are handshake, fallback, errors, closes, "
+                          "unsubscribes, methods, algorithms, statuses and figures",
                           name);
     return fflush(stdout) == 0 ? CLI_OK
                                : cli_fail(&usage, CLI_FAILED, "the output was not written");

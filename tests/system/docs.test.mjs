@@ -183,7 +183,7 @@ function rows(table) {
 }
 
 const tables = {
-  handshake: 'protocol', algorithms: 'protocol',
+  handshake: 'protocol', fallback: 'protocol', algorithms: 'protocol',
   errors: 'protocol', unsubscribes: 'protocol', closes: 'protocol', methods: 'protocol', statuses: 'protocol', figures: 'operations',
 };
 for (const [name, where] of Object.entries(tables)) {

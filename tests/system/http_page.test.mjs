@@ -97,7 +97,7 @@ served('answers forbid what the page does not need', async () => {
 const nowhere = [
   '/none.js', '/key', '/folder', '/folder/', '/folder/inner.js', '/folder%2finner.js', '/folder.js', '/.hidden.js',
   '/../outside.js', '/%2e%2e/outside.js', '/%2e%2e%2foutside.js', '/folder/../../outside.js', '/..%5coutside.js',
-  '/./index.html/', '/link.js', '/pipe.js', '/empty.js', '/page.js%00.html', '/page.js%0a', '/page.js/', '/PAGE.JS',
+  '/./index.html/', '/link.js', '/pipe.js', '/empty.js', '/page.js%00.html', '/page.js/', '/PAGE.JS',
   '/%ff.js', '/demo', '/demo/kill', `/${'x'.repeat(2000)}.js`, `/${'../'.repeat(500)}etc/passwd`,
 ];
 served('nothing else of the disk', async () => {
@@ -105,6 +105,7 @@ served('nothing else of the disk', async () => {
     const status = await raw(path);
     assert.ok([404, 403, 'closed'].includes(status), `${path}: ${status}`);
   }
+  assert.equal(await raw('/page.js%0a'), 400);
   assert.equal(await raw('/none.js'), 404);
   assert.equal(await raw('/link.js'), 404);
   for (const path of ['/..', '/../', '/%2e%2e/', '//index.html', '/folder/../index.html']) { // libwebsockets tidies them up

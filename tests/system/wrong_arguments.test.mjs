@@ -196,7 +196,7 @@ const lines = [
   [['explain', 'chat', '--type', 'MEMBER', '--subscriber', 'x'.repeat(257)], /--subscriber: 1 to 256 bytes/],
   [['explain', 'chat', '--type', 'VISITOR', '--subscriber', 'ä'.repeat(129)], /--subscriber: 1 to 256 bytes/],
 
-  [['reference', 'codes'], /'codes' is no table; there are handshake, errors, closes/],
+  [['reference', 'codes'], /'codes' is no table; there are handshake, fallback, errors, closes/],
   [['reference', ''], /'' is no table/],
   [['reference', 'errors', 'closes'], /'closes' is one argument too many/],
 ];

@@ -51,6 +51,9 @@ export class Client {
   #kept = false; // open also without a subscription
   #ended = false; // closed by the other side, for good
   #hasGetToken;
+  #wasConnected = false;
+  #lastWay; // of the transports
+  #failedWay; // the last one, before there was a connection
   #connection = { state: 'closed', code: 0, reason: 'not connected yet' };
   #watchers = new Set();
   #lastId = 0;
@@ -63,10 +66,15 @@ export class Client {
     this.#hasGetToken = options.getToken !== undefined;
     this.#sdk = new Centrifuge(ways.transports, { ...sdkOptions(options), ...ways.options });
     this.#sdk.on('connecting', ({ code, reason }) => this.#connecting(code, reason));
-    this.#sdk.on('connected', ({ client, data, transport }) =>
-      this.#changed({ state: 'connected', clientId: client, data, transport }));
+    this.#lastWay = ways.transports.at(-1).transport;
+    this.#sdk.on('connected', ({ client, data, transport }) => {
+      this.#wasConnected = true;
+      this.#changed({ state: 'connected', clientId: client, data, transport });
+    });
     this.#sdk.on('disconnected', ({ code, reason }) => this.#disconnected(code, reason));
-    this.#sdk.on('error', ({ type, error }) => this.#failedAttempt(type, error.message));
+    this.#sdk.on('error', ({ type, error, transport }) => {
+      if (!this.#goesAnotherWay(type, transport)) this.#failedAttempt(type, error.message);
+    });
   }
 
   // --- connection ---
@@ -146,6 +154,15 @@ export class Client {
     this.#connection = connection;
     this.#fail('DISCONNECTED', message, connection.state === 'connecting');
     this.#changed(this.#connection);
+  }
+
+  // Until there was a connection, the SDK tries each transport in turn: an attempt has failed when the
+  // last one has, or when the SDK stays with one that it takes for the right one.
+  #goesAnotherWay(type, transport) {
+    if (type !== 'transport' || this.#wasConnected) return false;
+    const stays = transport === this.#failedWay;
+    this.#failedWay = transport;
+    return !stays && transport !== this.#lastWay;
   }
 
   #failedAttempt(type, message) {

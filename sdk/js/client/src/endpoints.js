@@ -90,6 +90,6 @@ export function transportsFor(endpoints, { websocket: WebSocket = globalThis.Web
   const isPossible = typeof fetch === 'function' && endpoints.every((endpoint) => fallbackOf(endpoint, ''));
   if (!fallback || !isPossible) return { transports, options };
   transports.push({ transport: 'http_stream', endpoint: fallbackOf(endpoints[0], httpStream) });
-  transports.push({ transport: 'sse', endpoint: fallbackOf(endpoints[0], sse) });
+  if (globalThis.EventSource) transports.push({ transport: 'sse', endpoint: fallbackOf(endpoints[0], sse) });
   return { transports, options: { ...options, ...fallbackOptions(turn) } };
 }

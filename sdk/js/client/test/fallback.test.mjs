@@ -53,7 +53,10 @@ function withoutWebSocket(context, options) {
   return clientOf(context, gateway, { fallback: true, ...options });
 }
 
-test('the fallback is beside the WebSocket', () => {
+test('the fallback is beside the WebSocket', (context) => {
+  replaced(context, 'EventSource', undefined);
+  assert.deepEqual(endpoints([`ws://a.test${path}`]).map(({ transport }) => transport), ['websocket', 'http_stream']);
+  replaced(context, 'EventSource', class {});
   assert.deepEqual(endpoints([`wss://a.test:8000/chat${path}?x=1`]), [
     { transport: 'websocket', endpoint: `wss://a.test:8000/chat${path}?x=1` },
     { transport: 'http_stream', endpoint: 'https://a.test:8000/chat/connection/http_stream?x=1' },
@@ -72,6 +75,7 @@ test('where no WebSocket opens, a stream and requests do the same', async (conte
   const client = withoutWebSocket(context);
   const { seen } = recorded(client, { name: 'chat' });
   await eventually(() => seen.includes('subscribed false'));
+  assert.deepEqual([...seen], ['subscribed false'], 'that no WebSocket opened is no failure');
   assert.equal(client.connection.transport, 'http_stream');
   assert.deepEqual(http.requests.map(({ url }) => url), [
     'http://gateway.test/connection/http_stream',
@@ -80,6 +84,24 @@ test('where no WebSocket opens, a stream and requests do the same', async (conte
   assert.deepEqual({ ...JSON.parse(http.requests[1].body), data: null }, { session: 's1', node: 'n1', data: null });
   http.say({ push: { channel: 'chat', pub: { data: { text: 'hello' }, offset: 1 } } });
   await eventually(() => seen.includes('message {"text":"hello"}'));
+});
+
+test('an attempt has failed when no way is left, and each one after a connection was there', async (context) => {
+  const http = httpGateway(context, { status: 503 });
+  const told = [];
+  const client = withoutWebSocket(context);
+  const { seen } = recorded(client, { name: 'chat' });
+  client.onConnection((connection) => told.push(connection.state));
+  await eventually(() => http.requests.length >= 3);
+  http.status = 200;
+  await eventually(() => seen.includes('subscribed false'));
+  const failures = seen.filter((at) => at.startsWith('CONNECTION_ERROR')).length;
+  const refused = http.requests.filter(({ url }) => url.endsWith('http_stream')).length - 1;
+  assert.equal(failures, refused, 'one for each stream that was refused, none for a WebSocket');
+  http.status = 503;
+  http.streams.at(-1).close();
+  await eventually(() => seen.filter((at) => at.startsWith('CONNECTION_ERROR')).length >= failures + 2);
+  assert.ok(seen.some((at) => at.startsWith('DISCONNECTED')));
 });
 
 test('each attempt goes to the next gateway, and commands follow their stream', async (context) => {
