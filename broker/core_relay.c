@@ -34,6 +34,13 @@ static void answer(core_t *core, party_t *gateway, uint64_t token, enum status s
     (void)core_end_send(core, gateway);
 }
 
+/* A broker that has just started has not heard of all gateways yet. */
+static enum status unknown(const core_t *core)
+{
+    bool is_new = core->now_ms - core->started_ms < core->settings.presence.return_ms;
+    return is_new ? STATUS_UNAVAILABLE : STATUS_NOT_FOUND;
+}
+
 void core_relay(core_t *core, party_t *from, struct span frame)
 {
     struct bus_relay relay;
@@ -45,7 +52,7 @@ void core_relay(core_t *core, party_t *from, struct span frame)
     party_t *to = find_gateway(core, relay.gateway);
     if (!from->welcome || !to) {
         core->metrics->relays_unknown_total++;
-        answer(core, from, relay.token, STATUS_NOT_FOUND);
+        answer(core, from, relay.token, unknown(core));
         return;
     }
     relay.gateway = from->incarnation;

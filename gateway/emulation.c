@@ -7,6 +7,10 @@
 #define NAME_BYTES (2 * HUB_SECRET_BYTES)
 /* An answer that has not come by then is lost; until then what was sent may still fill the bus. */
 #define FORGET_MS 30000
+/* What a relay costs besides its commands. */
+#define RELAY_COST 256
+/* A broker that has just started does not know yet which gateways there are. */
+#define AGAIN_MS 200
 
 /* Never compared with what a client says but by the map, whose hash is keyed: how long that takes
  * tells nothing about the secret. */
@@ -20,7 +24,10 @@ struct relay {
     void *request;           /* NULL: nobody wants to know */
     question_token question; /* 0: answered */
     int64_t sent_ms;
-    size_t bytes; /* that count until it is answered */
+    size_t bytes;     /* that count until it is answered */
+    payload_t *frame; /* until it is decided */
+    bool is_sent;     /* to the broker that is there */
+    int64_t again_ms; /* not sent before, unless another broker comes */
     uint8_t state;
     uint8_t emulated;
 };
@@ -102,14 +109,13 @@ void emulation_describe(const hub_t *self, const session_t *session, struct clie
     to->node = span_text(self->node);
 }
 
-/* Whoever sends them: a frame that closes the session is done with, too. */
-static enum hub_emulated take_commands(hub_t *self, struct span name, struct span frame)
+/* Commands for a session that is over are done with, too: its stream says why, and an error would
+ * make the SDK drop that stream before it has read it. */
+static void take_commands(hub_t *self, struct span name, struct span frame)
 {
     const emulation_t *emulation = map_get(self->emulations, name);
-    if (!emulation)
-        return HUB_EMULATED_UNKNOWN;
-    hub_session_frame(self, emulation->session, frame, self->now_ms);
-    return HUB_EMULATED_DONE;
+    if (emulation)
+        hub_session_frame(self, emulation->session, frame, self->now_ms);
 }
 
 /* --- to other gateways --- */
@@ -141,6 +147,7 @@ static void discard(hub_t *self, relay_t *relay)
 {
     close_question(self, relay);
     TAILQ_REMOVE(list_of(self, relay), relay, link);
+    payload_release(&relay->frame);
     free(relay);
 }
 
@@ -158,15 +165,34 @@ static bool parse_node(struct span text, uint64_t *out)
     return text.size == sizeof((hub_t *)0)->node - 1;
 }
 
-static bool send_relay(hub_t *self, uint64_t gateway, const relay_t *relay,
-                       const struct client_emulation *commands)
+static payload_t *write_relay(hub_t *self, uint64_t gateway, const relay_t *relay,
+                              const struct client_emulation *commands)
 {
     buffer_reset(&self->text);
     bus_put_relay(&self->text, &(struct bus_relay){.gateway = gateway,
                                                    .token = relay->question,
                                                    .session = commands->session,
                                                    .commands = commands->frame});
-    return !self->text.failed && hub_queue(self, HUB_SEND, buffer_span(&self->text));
+    payload_t *frame = self->text.failed ? NULL : payload_new(self->text.size);
+    if (frame)
+        memcpy(frame->data, self->text.data, self->text.size);
+    return frame;
+}
+
+/* What is lost for want of memory is late. */
+static void send_relay(hub_t *self, relay_t *relay)
+{
+    if (!self->broker_is_up || relay->is_sent)
+        return;
+    relay->is_sent = true;
+    hub_queue(self, HUB_SEND, payload_span(relay->frame));
+}
+
+void relays_send(hub_t *self)
+{
+    relay_t *relay;
+    TAILQ_FOREACH (relay, &self->relays, link)
+        send_relay(self, relay);
 }
 
 static relay_t *relay_new(hub_t *self, uint64_t gateway, const struct client_emulation *commands,
@@ -177,20 +203,24 @@ static relay_t *relay_new(hub_t *self, uint64_t gateway, const struct client_emu
         return NULL;
     relay->request = request;
     relay->sent_ms = self->now_ms;
-    relay->bytes = commands->frame.size;
+    relay->bytes = commands->frame.size + RELAY_COST;
     relay->question = question_open(self->questions, QUESTION_RELAY, relay);
+    relay->frame = relay->question ? write_relay(self, gateway, relay, commands) : NULL;
     self->relay_bytes += relay->bytes;
     TAILQ_INSERT_TAIL(&self->relays, relay, link);
-    if (relay->question && send_relay(self, gateway, relay, commands))
+    if (relay->frame) {
+        send_relay(self, relay);
         return relay;
+    }
     discard(self, relay);
     return NULL;
 }
 
 static bool can_relay(const hub_t *self, const struct client_emulation *commands)
 {
-    return self->broker_is_up && commands->frame.size <= self->settings.relay_bytes &&
-           self->relay_bytes <= self->settings.relay_bytes - commands->frame.size;
+    size_t bytes = commands->frame.size + RELAY_COST;
+    return bytes <= self->settings.relay_bytes &&
+           self->relay_bytes <= self->settings.relay_bytes - bytes;
 }
 
 enum hub_emulated hub_emulate(hub_t *self, const struct client_emulation *commands, void *request,
@@ -200,8 +230,10 @@ enum hub_emulated hub_emulate(hub_t *self, const struct client_emulation *comman
     self->now_ms = now_ms;
     if (commands->session.size != NAME_BYTES || !parse_node(commands->node, &gateway))
         return HUB_EMULATED_UNKNOWN;
-    if (gateway == self->settings.incarnation)
-        return take_commands(self, commands->session, commands->frame);
+    if (gateway == self->settings.incarnation) {
+        take_commands(self, commands->session, commands->frame);
+        return HUB_EMULATED_DONE;
+    }
     *relay = can_relay(self, commands) ? relay_new(self, gateway, commands, request) : NULL;
     if (!*relay) {
         self->metrics.relays_failed_total++;
@@ -234,6 +266,7 @@ static void decide(hub_t *self, relay_t *relay, enum hub_emulated emulated)
     if (emulated == HUB_EMULATED_UNAVAILABLE)
         self->metrics.relays_failed_total++;
     relay->emulated = (uint8_t)emulated;
+    payload_release(&relay->frame);
     move(self, relay, relay->request ? RELAY_ANSWERED : RELAY_LATE);
 }
 
@@ -245,8 +278,18 @@ static void settle(hub_t *self, relay_t *relay)
         discard(self, relay);
 }
 
+static void give_up(hub_t *self, relay_t *relay)
+{
+    bool is_sent = relay->is_sent;
+    decide(self, relay, HUB_EMULATED_UNAVAILABLE);
+    if (!is_sent) /* nothing is on its way */
+        settle(self, relay);
+}
+
 void relay_give_up(hub_t *self, relay_t *relay)
 {
+    if (!relay->is_sent)
+        return; /* the next broker will do */
     decide(self, relay, HUB_EMULATED_UNAVAILABLE);
     settle(self, relay);
 }
@@ -275,7 +318,13 @@ void hub_relayed(hub_t *self, struct span frame, int64_t now_ms)
     relay_t *relay = question_find(self->questions, answer.token, &kind);
     if (!relay || kind != QUESTION_RELAY)
         return;
-    decide(self, relay, emulated_of(answer.status));
+    enum hub_emulated emulated = emulated_of(answer.status);
+    if (emulated == HUB_EMULATED_UNAVAILABLE && relay->state == RELAY_WAITING) {
+        relay->is_sent = false;
+        relay->again_ms = now_ms + AGAIN_MS;
+        return;
+    }
+    decide(self, relay, emulated);
     settle(self, relay);
 }
 
@@ -284,24 +333,37 @@ void relays_tick(hub_t *self)
     relay_t *relay;
     while ((relay = TAILQ_FIRST(&self->relays)) &&
            self->now_ms - relay->sent_ms >= self->settings.reply_ms)
-        decide(self, relay, HUB_EMULATED_UNAVAILABLE);
+        give_up(self, relay);
+    if (self->broker_is_up)
+        TAILQ_FOREACH (relay, &self->relays, link)
+            if (relay->again_ms <= self->now_ms)
+                send_relay(self, relay);
     while ((relay = TAILQ_FIRST(&self->relays_late)) && self->now_ms - relay->sent_ms >= FORGET_MS)
         discard(self, relay);
 }
 
-static int64_t left_ms(const relay_t *first, int64_t limit_ms, int64_t now_ms)
+static int64_t until(int64_t at_ms, int64_t now_ms)
 {
-    if (!first)
-        return -1;
-    int64_t left = first->sent_ms + limit_ms - now_ms;
-    return left > 0 ? left : 0;
+    return at_ms > now_ms ? at_ms - now_ms : 0;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 int64_t relays_wait(const hub_t *self, int64_t now_ms)
 {
-    int64_t waiting = left_ms(TAILQ_FIRST(&self->relays), self->settings.reply_ms, now_ms);
-    int64_t late = left_ms(TAILQ_FIRST(&self->relays_late), FORGET_MS, now_ms);
-    return late < 0 || (waiting >= 0 && waiting < late) ? waiting : late;
+    const relay_t *first = TAILQ_FIRST(&self->relays), *late = TAILQ_FIRST(&self->relays_late);
+    const relay_t *relay;
+    int64_t wait = first ? until(first->sent_ms + self->settings.reply_ms, now_ms) : -1;
+    if (late)
+        wait = sooner(wait, until(late->sent_ms + FORGET_MS, now_ms));
+    if (self->broker_is_up)
+        TAILQ_FOREACH (relay, &self->relays, link)
+            if (!relay->is_sent)
+                wait = sooner(wait, until(relay->again_ms, now_ms));
+    return wait;
 }
 
 bool relay_take(hub_t *self, struct hub_effect *out)
@@ -330,13 +392,11 @@ void hub_relay(hub_t *self, struct span frame, int64_t now_ms)
         return;
     }
     self->metrics.relays_received_total++;
-    enum hub_emulated emulated = take_commands(self, relay.session, relay.commands);
+    take_commands(self, relay.session, relay.commands);
     buffer_reset(&self->text);
-    bus_put_relayed(&self->text, &(struct bus_relayed){.gateway = relay.gateway,
-                                                       .token = relay.token,
-                                                       .status = emulated == HUB_EMULATED_DONE
-                                                                     ? STATUS_OK
-                                                                     : STATUS_NOT_FOUND});
+    bus_put_relayed(
+        &self->text,
+        &(struct bus_relayed){.gateway = relay.gateway, .token = relay.token, .status = STATUS_OK});
     if (!self->text.failed)
         hub_queue(self, HUB_SEND, buffer_span(&self->text));
 }

@@ -73,6 +73,8 @@ enum fallback_verdict fallback_judge(const struct fallback_request *request,
     case HTTP_GET:
         if (paths[path].kind != FALLBACK_EVENTS)
             return FALLBACK_REFUSED_METHOD;
+        if (request->fetch_mode.size > 0 && !span_is(request->fetch_mode, "cors"))
+            return FALLBACK_REFUSED_ORIGIN; /* a page asks for an image or so, without an Origin */
         return request->cf_connect.size > 0 ? FALLBACK_EVENTS : FALLBACK_REFUSED_CONNECT;
     default:
         return FALLBACK_REFUSED_METHOD;

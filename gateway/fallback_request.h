@@ -31,6 +31,7 @@ struct fallback_request {
     struct span length;     /* Content-Length */
     bool has_encoding;      /* Transfer-Encoding */
     struct span cf_connect; /* of the query */
+    struct span fetch_mode; /* Sec-Fetch-Mode, which new browsers send */
 };
 
 /* Is this one of the paths above? */

@@ -15,7 +15,8 @@
  * - HTTP_WRITEABLE comes whatever is being read, and -1 from it closes the connection.
  */
 
-#define BODY_MS 8000 /* for the whole body; libwebsockets cuts who pauses for longer (ws.c) */
+#define BODY_MS     8000 /* for the whole body; libwebsockets cuts who pauses for longer (ws.c) */
+#define SMALL_BYTES 4096
 
 /* One request. */
 struct http_fallback {
@@ -150,7 +151,6 @@ static int begin_stream(ws_t *self, struct lws *wsi, struct connection *connecti
     uint8_t secret[HUB_SECRET_BYTES];
     struct buffer head = begin_text();
     int64_t now_ms = clock_monotonic_ms();
-    count(self, kind);
     fallback_write_head(&head, kind, origin);
     if (getrandom(secret, sizeof secret, 0) != sizeof secret || !write_text(wsi, &head) ||
         lws_partial_buffered(wsi))
@@ -161,6 +161,7 @@ static int begin_stream(ws_t *self, struct lws *wsi, struct connection *connecti
     connection->session = hub_stream_opened(self->hub, connection, secret, now_ms);
     if (!connection->session || !stream_watch_add(self->watch, connection->fd, connection))
         return -1;
+    count(self, kind);
     lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
     lws_http_headers_detach(wsi);
     lws_rx_flow_control(wsi, 0);
@@ -206,6 +207,7 @@ int http_fallback_request(ws_t *self, struct lws *wsi, struct connection *connec
     request.length = http_headers_copy(&headers, wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH);
     request.has_encoding = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
     request.cf_connect = http_headers_argument(&headers, wsi, "cf_connect=");
+    request.fetch_mode = http_headers_custom(&headers, wsi, "sec-fetch-mode:");
 
     enum fallback_verdict verdict =
         fallback_judge(&request, span_text(self->allowed_origins), &body);
@@ -219,6 +221,14 @@ int http_fallback_request(ws_t *self, struct lws *wsi, struct connection *connec
     return answer_now(self, wsi, verdict, request.origin, span_of(NULL, 0));
 }
 
+/* The few bytes of a pong or a subscription are always taken: the SDK gives up its whole stream
+ * when one is refused, and large bodies of others must not bring that about. */
+static bool has_room_for(const ws_t *self, const struct http_fallback *request, size_t piece)
+{
+    return request->body.size + piece <= SMALL_BYTES ||
+           self->body_bytes + piece <= self->settings.fallback_bytes;
+}
+
 int http_fallback_body(ws_t *self, struct connection *connection, struct span piece)
 {
     struct http_fallback *request = connection->request;
@@ -226,7 +236,7 @@ int http_fallback_body(ws_t *self, struct connection *connection, struct span pi
         return -1; /* more than was announced */
     if (request->is_answered)
         return 0;
-    if (self->body_bytes + piece.size > self->settings.fallback_bytes)
+    if (!has_room_for(self, request, piece.size))
         return answer_now(self, request->wsi, FALLBACK_REFUSED_BYTES, origin_of(request),
                           span_of(NULL, 0));
     size_t before = request->body.size;

@@ -20,6 +20,12 @@ struct span http_headers_copy(struct http_headers *self, struct lws *wsi,
     return take(self, lws_hdr_copy(wsi, self->text + self->size, room(self), name));
 }
 
+struct span http_headers_custom(struct http_headers *self, struct lws *wsi, const char *name)
+{
+    return take(self, lws_hdr_custom_copy(wsi, self->text + self->size, room(self), name,
+                                          (int)strlen(name)));
+}
+
 struct span http_headers_query(struct http_headers *self, struct lws *wsi)
 {
     char *start = self->text + self->size;

@@ -21,6 +21,8 @@ struct http_headers {
 /* Empty when it is absent. Lines of a repeated header are joined by a comma. */
 struct span http_headers_copy(struct http_headers *self, struct lws *wsi,
                               enum lws_token_indexes name);
+/* One that libwebsockets does not know; `name` is in small letters and ends with ':'. */
+struct span http_headers_custom(struct http_headers *self, struct lws *wsi, const char *name);
 /* What stands behind the '?', decoded, each argument followed by '&'. */
 struct span http_headers_query(struct http_headers *self, struct lws *wsi);
 /* The value of one argument, decoded; `name` ends with '='. Empty when it is absent. */

@@ -230,6 +230,7 @@ void hub_broker_up(hub_t *self, uint64_t broker, uint64_t revoked, int64_t now_m
     expect_canary(self);
     interests_unsync(self);
     guards_ask(self);
+    relays_send(self);
 }
 
 void hub_broker_down(hub_t *self, int64_t now_ms)

@@ -59,8 +59,8 @@ enum hub_effect_kind {
 
 /* What became of commands that came on another connection than their session's. */
 enum hub_emulated {
-    HUB_EMULATED_DONE,        /* the session has them; it is closed if they were malformed */
-    HUB_EMULATED_UNKNOWN,     /* there is no such session, or no such gateway */
+    HUB_EMULATED_DONE,        /* the session has them, if it still is */
+    HUB_EMULATED_UNKNOWN,     /* there is no such gateway */
     HUB_EMULATED_UNAVAILABLE, /* its gateway cannot be reached now */
     HUB_EMULATED_LATER        /* another gateway was asked: HUB_RELAYED tells */
 };

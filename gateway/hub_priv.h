@@ -185,9 +185,9 @@ TAILQ_HEAD(relays, relay);
 
 /* Commands that another gateway was given. */
 enum relay_state {
-    RELAY_WAITING,  /* for the answer; in hub->relays */
+    RELAY_WAITING,  /* for the answer, or for the broker; in hub->relays */
     RELAY_ANSWERED, /* to be told; in hub->relays_answered */
-    RELAY_LATE      /* told that there was no answer; in hub->relays_late */
+    RELAY_LATE      /* nobody waits for the answer any more; in hub->relays_late */
 };
 
 struct hub {
@@ -310,7 +310,9 @@ void emulations_end(hub_t *self);
 void emulation_describe(const hub_t *self, const session_t *session, struct client_connected *to);
 /* No command finds this session any more. */
 void emulation_end(hub_t *self, session_t *session);
-/* A relay that will not be answered. */
+/* The broker is there: what waited for it goes out. */
+void relays_send(hub_t *self);
+/* The broker that it was sent to, if it was, will not answer it. */
 void relay_give_up(hub_t *self, relay_t *relay);
 /* Those that were not answered in time. */
 void relays_tick(hub_t *self);

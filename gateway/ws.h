@@ -44,7 +44,8 @@ void ws_adopt(ws_t *self, int fd);
  * socket does not take follows by itself. */
 void ws_write(ws_t *self, session_t *session, int64_t now_ms);
 /* HUB_CLOSE: sends what the outbox holds, then the close frame, and ends the connection when the
- * client has answered, or some seconds later. A stream ends at once. */
+ * client has answered, or some seconds later. A stream ends as soon as its socket has taken that.
+ */
 void ws_close(ws_t *self, const struct hub_effect *close, int64_t now_ms);
 /* HUB_RELAYED: the request is answered. */
 void ws_relayed(ws_t *self, const struct hub_effect *relayed);

@@ -1,8 +1,9 @@
 /* A request of the fallback over plain HTTP: a byte for the method, one for the path and whether
  * there is a Transfer-Encoding, one for a verdict of others; then Origin, Host, the allowed
- * Origins, Content-Length and cf_connect, one a line; what is left is said behind the answer's
- * text. Whoever is let through has an Origin that may, and announced a body within the limits;
- * every answer is one HTTP head of which the Origin cannot make another, and as long as it says. */
+ * Origins, Content-Length, cf_connect and Sec-Fetch-Mode, one a line; what is left is said behind
+ * the answer's text. Whoever is let through has an Origin that may, or none and is no page that
+ * hides it, and announced a body within the limits; every answer is one HTTP head of which the
+ * Origin cannot make another, and as long as it says. */
 #include "fuzz.h"
 #include "gateway/fallback_request.h"
 #include "gateway/handshake.h"
@@ -32,6 +33,13 @@ static bool says(struct span length, size_t body)
     return span_is(length, text);
 }
 
+/* A page's request for a stream, as something that has no Origin: an image, a frame. */
+static bool is_hidden(const struct fallback_request *request)
+{
+    return request->method == HTTP_GET && span_is(request->path, "/connection/sse") &&
+           request->fetch_mode.size > 0 && !span_is(request->fetch_mode, "cors");
+}
+
 static void check_post(const struct fallback_request *request, enum fallback_verdict verdict,
                        size_t body)
 {
@@ -45,7 +53,7 @@ static void check_accepted(const struct fallback_request *request, enum fallback
 {
     static const enum fallback_verdict kinds[] = {FALLBACK_STREAM, FALLBACK_EVENTS,
                                                   FALLBACK_COMMANDS};
-    FUZZ_CHECK(request->host.size > 0);
+    FUZZ_CHECK(request->host.size > 0 && !is_hidden(request));
     FUZZ_CHECK(handshake_origin_allowed(request->origin, request->host, allowed));
     if (verdict == FALLBACK_PREFLIGHT) {
         FUZZ_CHECK(request->method == HTTP_OPTIONS && body == 0);
@@ -70,16 +78,20 @@ static void check_verdict(const struct fallback_request *request, enum fallback_
         check_accepted(request, verdict, allowed, body);
         return;
     case FALLBACK_REFUSED_ORIGIN:
-        FUZZ_CHECK(!handshake_origin_allowed(request->origin, request->host, allowed));
+        FUZZ_CHECK(!handshake_origin_allowed(request->origin, request->host, allowed) ||
+                   is_hidden(request));
         return;
     case FALLBACK_REFUSED_BODY: /* an empty one is known to be none */
         FUZZ_CHECK(span_is(request->path, "/emulation") && says(request->length, 0));
         return;
-    case FALLBACK_REFUSED_METHOD:
     case FALLBACK_REFUSED_HOST:
+        FUZZ_CHECK(request->host.size == 0);
+        return;
+    case FALLBACK_REFUSED_METHOD:
     case FALLBACK_REFUSED_LENGTH:
     case FALLBACK_REFUSED_SIZE:
     case FALLBACK_REFUSED_CONNECT:
+        FUZZ_CHECK(!is_hidden(request));
         return;
     default:
         FUZZ_CHECK(false); /* it needs more than the request */
@@ -197,6 +209,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span allowed = next_line(&rest);
     request.length = next_line(&rest);
     request.cf_connect = next_line(&rest);
+    request.fetch_mode = next_line(&rest);
 
     size_t body;
     enum fallback_verdict verdict = fallback_judge(&request, allowed, &body);

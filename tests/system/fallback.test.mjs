@@ -58,7 +58,7 @@ for (const [name, way] of ways) {
       assert.ok(performance.now() - began < 10000, 'a ping would have noticed, too');
       assert.equal(await cluster.metric('fallback_connections'), 0);
       assert.equal(await cluster.metric('fallback_bytes'), 0);
-      assert.equal(await client.socket.post({ ...client.connected, data: '{}' }), 404);
+      assert.equal(await client.socket.post({ ...client.connected, data: '{}' }), 204, 'its stream said what was to be said');
     });
 }
 
@@ -124,24 +124,31 @@ twoGateways('requests that reach another gateway are passed on', {}, async (clus
   assert.equal(await one.metric('relays_received_total'), 51);
   assert.equal(await cluster.metric('relays_total', 'broker'), 51);
 
-  // A secret that is none, on a gateway that is there; commands that break a rule.
-  assert.equal(await client.socket.post({ ...client.connected, session: '0'.repeat(32), data: '{}' }), 404);
+  // A secret that is none does nothing; commands that break a rule end the session, whose stream says so.
+  const { session, node } = client.connected;
+  const subscribe = JSON.stringify({ id: 99, subscribe: { channel: 'secret' } });
+  assert.equal(await client.socket.post({ session: '0'.repeat(32), node, data: subscribe }), 204);
+  assert.equal(await one.metric('subscriptions'), 51);
   client.send('no command');
   assert.deepEqual(await client.closing(), { code: 3501, reason: 'bad request' });
-  assert.equal(await client.socket.post({ ...client.connected, data: '{}' }), 404, 'the session is gone');
+  assert.equal(await client.socket.post({ session, node, data: '{}' }), 204);
 });
 
-twoGateways('a gateway that is gone, and a broker that is, are said', {}, async (cluster, one, two) => {
+twoGateways('a gateway that is gone, and a broker that is, are said', { gateway: { reply_ms: 4900 } }, async (cluster, one, two) => {
   const client = await streamClient(cluster);
   client.socket.commandPort = two.port;
   await client.subscribe('chat');
   await cluster.endBroker('SIGKILL');
   await until(patience, 'the broker to be missed', async () => (await two.metric('broker_up')) === 0);
-  assert.equal(await client.socket.post({ ...client.connected, data: '{}' }), 503);
+  assert.equal(await client.socket.post({ ...client.connected, data: '{}' }), 503, 'after its time');
   assert.ok(await two.metric('relays_failed_total') >= 1);
+  // What comes while the broker is away for a moment waits for it. (The SDK drops a stream at a 503.)
+  const waiting = client.command('subscribe', { channel: 'news' });
+  await until(patience, 'the command to wait', async () => (await two.metric('relay_bytes')) > 0);
   await cluster.startBroker();
+  await waiting;
+  assert.deepEqual(client.socket.statuses.slice(-1), [204]);
   await Promise.all([one.ready(), two.ready()]);
-  await client.subscribe('news');
 
   await one.end('SIGKILL');
   assert.deepEqual(await client.closing(), { code: 1006, reason: '' });
@@ -209,7 +216,20 @@ scenarioWith('the reason of an end is the last line', { gateway: { connect_secon
   assert.deepEqual(await visitor.closing(), { code: 3503, reason: 'disconnected by the site: closing time' });
 });
 
-scenarioWith('a gateway that stops tells its streams, and goes on serving them meanwhile',
+twoGateways('a gateway that stops goes on taking the commands that other gateways have got', { gateway: { drain_seconds: 600 } },
+  async (cluster, one, two) => {
+    const all = await Promise.all(Array.from({ length: 3 }, () => streamClient(cluster)));
+    for (const client of all) client.socket.commandPort = two.port;
+    one.child.signal('SIGTERM');
+    await one.child.event('stopping');
+    const [, second] = all; // the first is closed at once, the next one only later
+    await second.subscribe('chat');
+    one.child.expectedToDie = true;
+    one.child.signal('SIGTERM');
+    await Promise.all(all.map((client) => client.closed));
+  });
+
+scenarioWith('a gateway that stops tells its streams, and opens no other',
   { gateway: { drain_seconds: 3 } }, async (cluster) => {
     const all = await Promise.all(Array.from({ length: 6 }, (_, i) => streamClient(cluster, ways[i % 3][1])));
     const port = cluster.clientPort;
@@ -276,7 +296,10 @@ for (const [name, resumes] of [['never reads again', false], ['reads again at on
 
 // --- bad requests ---
 
-const settings = { gateway: { allowed_origins: 'https://good.example', fallback_bytes: 1048576, connections: 5 } };
+const settings = {
+  broker: { presence_return_ms: 0 }, // from when on it knows which gateways there are
+  gateway: { allowed_origins: 'https://good.example', fallback_bytes: 1048576, connections: 5 },
+};
 
 scenarioWith('requests that are none are refused with the rule, and a good client notices nothing', settings, async (cluster) => {
   const backend = Backend.open(cluster);
@@ -311,6 +334,7 @@ scenarioWith('requests that are none are refused with the rule, and a good clien
     ['/emulation', commands({ node: '0'.repeat(16) }), 404, /connect again/],
     ['/emulation', commands({ node: 'x'.repeat(16) }), 404, /connect again/],
     ['/emulation', { ...commands({}), headers: { Origin: 'https://evil.example' } }, 403, /Origin/],
+    [`${forms.sse}?cf_connect=${encodeURIComponent(connect)}`, { method: 'GET', headers: { 'Sec-Fetch-Mode': 'no-cors' } }, 403, /Origin/],
     [`${forms.sse}?a=%0a&cf_connect=x`, { method: 'GET', headers: { Origin: 'https://evil.example' } }, 400, /control character/],
     ['/connection/websocket?%0d%0aX: y', { method: 'GET', headers: { Origin: 'https://evil.example' } }, 400, /control character/],
     ['/connection/http_streams', { body: connect }, 404, /connection\/websocket/],
@@ -335,6 +359,7 @@ scenarioWith('requests that are none are refused with the rule, and a good clien
   await until(patience, 'them to be read', async () => (await cluster.metric('fallback_bytes')) >= 900000);
   const more = await answerTo(await tcp(port), half(300000));
   assert.equal(more.status, 503);
+  await witness.subscribe('while-large-bodies-wait'); // a small one always finds room
   assert.deepEqual((await Promise.all(answers)).map(({ status }) => status), [408, 408, 408]);
   await until(patience, 'the memory to be given back', async () => (await cluster.metric('fallback_bytes')) === 0);
   assert.equal(await cluster.metric('fallback_refused_bytes_total'), 1);

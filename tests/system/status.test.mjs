@@ -176,7 +176,7 @@ shared('names of gateways cannot steer a terminal', async () => {
   const name = Buffer.from('evil"\\\x1b]0;owned\x07\x1b[2J\n{"x":1}\u009b31m\u202e', 'utf8');
   const hello = Buffer.alloc(5 + name.length + 24); // the last two numbers: no broker known, nothing revoked
   hello.writeUInt8(1, 0);
-  hello.writeUInt16BE(2, 1);
+  hello.writeUInt16BE(3, 1);
   hello.writeUInt16BE(name.length, 3);
   name.copy(hello, 5);
   hello.writeBigUInt64BE(77n, 5 + name.length);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "proto/status.h"
 #include "proto/ws_frame.h"
 
@@ -167,6 +168,16 @@ const struct hub_metrics *metrics_of(size_t hub)
     return hub_metrics(hubs[hub], now_ms);
 }
 
+uint64_t relayed_bytes(size_t hub)
+{
+    return metrics_of(hub)->relay_bytes;
+}
+
+uint64_t relays_failed(size_t hub)
+{
+    return metrics_of(hub)->relays_failed_total;
+}
+
 /* --- clients --- */
 
 void stream_open(struct emulation_stream *to, size_t hub, uint8_t secret)
@@ -243,11 +254,27 @@ enum hub_emulated emulate(struct emulation_request *to, size_t hub,
     return emulate_for(to, hub, stream->name, stream->node, span_text(frame));
 }
 
+enum hub_emulated emulate_size(struct emulation_request *to, size_t hub,
+                               const struct emulation_stream *stream, size_t size)
+{
+    uint8_t frame[EMULATION_BYTES];
+    ck_assert_uint_le(size, sizeof frame);
+    memset(frame, ' ', sizeof frame);
+    return emulate_for(to, hub, stream->name, stream->node, span_of(frame, size));
+}
+
 void relay(struct emulation_request *to, size_t hub, const struct emulation_stream *stream,
            const char *frame)
 {
     ck_assert_int_eq(emulate(to, hub, stream, frame), HUB_EMULATED_LATER);
     expect_untold(to);
+}
+
+void abandon(struct emulation_request *from)
+{
+    hub_relay_abandon(hubs[from->hub], &from->relay);
+    ck_assert_ptr_null(from->relay);
+    hub_relay_abandon(hubs[from->hub], &from->relay); /* safe on NULL */
 }
 
 void expect_told(struct emulation_request *request, enum hub_emulated emulated)
@@ -357,12 +384,53 @@ struct bus_relayed bus_relayed_frame(void)
     return relayed;
 }
 
-struct span bus_last_ask(void)
+void expect_relay(const struct emulation_stream *stream, const char *commands)
 {
-    return buffer_span(&last_ask);
+    struct bus_relay frame = bus_relay_frame();
+    ck_assert_uint_eq(frame.gateway, incarnations[stream->hub]);
+    assert_text(frame.session, stream->name);
+    assert_text(frame.commands, commands);
+    bus_move();
 }
 
-struct span bus_last_topic(void)
+/* --- other questions --- */
+
+/* The hub asks the broker when it has heard its own fence. */
+static void hear_fence(size_t hub)
 {
-    return buffer_span(&last_topic);
+    ck_assert_int_eq(last_topic.data[0], BUS_TOPIC_FENCE);
+    struct span fence = exact_copy(buffer_span(&last_topic));
+    hub_publication(hubs[hub], fence, now_ms);
+    take_effects(hub);
+    free_copy(fence);
+}
+
+uint64_t ask_to_subscribe(const struct emulation_stream *from)
+{
+    struct emulation_request request;
+    struct bus_ask ask;
+    struct bus_question question;
+    ck_assert_int_eq(
+        emulate(&request, from->hub, from, "{\"id\":8,\"subscribe\":{\"channel\":\"c\"}}"),
+        HUB_EMULATED_DONE);
+    hear_fence(from->hub);
+    ck_assert(bus_get_ask(buffer_span(&last_ask), &ask));
+    while (ask.items.size > 0) {
+        ck_assert(bus_next_question(&ask.items, &question));
+        if (question.kind == BUS_SUBSCRIBE)
+            return question.token;
+    }
+    ck_abort_msg("no question");
+    return 0;
+}
+
+void answer_question(size_t hub, uint64_t token)
+{
+    struct buffer items = {0}, frame = {0};
+    bus_put_reply(&items, &(struct bus_reply){.token = token, .epoch = 5, .offset = 0});
+    bus_put_answer(&frame, &(struct bus_answer){.count = 1, .items = buffer_span(&items)});
+    hub_answer(hubs[hub], buffer_span(&frame), now_ms);
+    take_effects(hub);
+    buffer_free(&items);
+    buffer_free(&frame);
 }

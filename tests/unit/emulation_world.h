@@ -15,8 +15,9 @@
  */
 #define EMULATION_HUBS     3
 #define EMULATION_REPLY_MS 1000
-#define EMULATION_BYTES    200 /* that may be on their way */
-#define EMULATION_BROKER   77  /* its nonce */
+#define EMULATION_COST     256                  /* of a relay, besides its frame */
+#define EMULATION_BYTES    (8 * EMULATION_COST) /* that may be on their way */
+#define EMULATION_BROKER   77                   /* its nonce */
 
 struct emulation_stream {
     size_t hub;
@@ -58,9 +59,14 @@ enum hub_emulated emulate_for(struct emulation_request *to, size_t hub, const ch
                               const char *node, struct span frame);
 enum hub_emulated emulate(struct emulation_request *to, size_t hub,
                           const struct emulation_stream *stream, const char *frame);
+/* A frame of so many spaces, at most EMULATION_BYTES, which is no command. */
+enum hub_emulated emulate_size(struct emulation_request *to, size_t hub,
+                               const struct emulation_stream *stream, size_t size);
 /* Goes to another gateway. */
 void relay(struct emulation_request *to, size_t hub, const struct emulation_stream *stream,
            const char *frame);
+/* Nobody wants to know any more. */
+void abandon(struct emulation_request *from);
 void expect_told(struct emulation_request *request, enum hub_emulated emulated);
 void expect_untold(const struct emulation_request *request);
 
@@ -75,14 +81,17 @@ void bus_move(void);
 void bus_move_all(void);
 void bus_lose(void);
 size_t bus_waiting(void);
+/* The oldest frame is a relay of these commands for this stream; it moves. */
+void expect_relay(const struct emulation_stream *stream, const char *commands);
 /* The oldest frame stays where it is. Valid until it moves. */
 struct bus_relay bus_relay_frame(void);
 struct bus_relayed bus_relayed_frame(void);
 /* A frame relayed comes to a gateway. */
 void answer_relay(size_t hub, uint64_t token, uint16_t status);
-/* The last frame of questions, and the last topic, that a hub has sent. */
-struct span bus_last_ask(void);
-struct span bus_last_topic(void);
+/* The client subscribes to "c" as command 8, as far as the question to the broker: its token. */
+uint64_t ask_to_subscribe(const struct emulation_stream *from);
+/* A frame of answers comes to a gateway, with one to such a question. */
+void answer_question(size_t hub, uint64_t token);
 
 /* --- time and effects --- */
 
@@ -91,3 +100,5 @@ void advance(int64_t ms);
 void link_down(size_t hub);
 void link_up(size_t hub);
 const struct hub_metrics *metrics_of(size_t hub);
+uint64_t relayed_bytes(size_t hub);
+uint64_t relays_failed(size_t hub);

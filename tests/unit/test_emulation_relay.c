@@ -1,28 +1,28 @@
 #include <string.h>
 
-#include "bytes.h"
 #include "emulation_world.h"
 #include "proto/status.h"
 #include "unit.h"
 
-/* What becomes of commands that were given to another gateway: answered, refused, late, lost, or
- * nobody wants to know. The stream is at hub 1, its commands come to hub 0. */
+/* What becomes of commands for another gateway when not all goes well: held without a link, late,
+ * lost, too many, or nobody wants to know. The stream is at hub 1, its commands come to hub 0. */
 
-static struct emulation_stream stream, other;
-static struct emulation_request request, later;
+#define COST(id) (EMULATION_COST + strlen(COMMAND(id)))
+
+static struct emulation_stream stream;
+static struct emulation_request request, later, third;
 
 static void setup(void)
 {
     emulation_setup();
-    stream = other = (struct emulation_stream){0};
-    request = later = (struct emulation_request){0};
+    stream = (struct emulation_stream){0};
+    request = later = third = (struct emulation_request){0};
     stream_connect(&stream, 1, 1);
 }
 
 static void teardown(void)
 {
     stream_gone(&stream);
-    stream_gone(&other);
     emulation_teardown();
 }
 
@@ -31,151 +31,176 @@ static void relay_one(void)
     relay(&request, 0, &stream, COMMAND(2));
 }
 
-static uint64_t relayed_bytes(void)
-{
-    return metrics_of(0)->relay_bytes;
-}
+/* --- without a link --- */
 
-static uint64_t failed(void)
+START_TEST(held_relays_go_out_in_order_when_the_link_is_back)
 {
-    return metrics_of(0)->relays_failed_total;
-}
-
-/* --- answered --- */
-
-START_TEST(commands_find_their_stream_by_way_of_any_gateway)
-{
+    struct emulation_request last;
+    link_down(0);
     relay_one();
-    ck_assert_uint_eq(relayed_bytes(), strlen(COMMAND(2)));
-    bus_move();
+    ck_assert_int_eq(hub_wait(hubs[0], now_ms), EMULATION_REPLY_MS);
+    relay(&later, 0, &stream, COMMAND(3));
+    advance(EMULATION_REPLY_MS - 1);
+    relay(&third, 0, &stream, COMMAND(4));
+    ck_assert_uint_eq(bus_waiting(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), COST(2) + COST(3) + COST(4));
+    ck_assert_uint_eq(metrics_of(0)->relays_total, 3);
+    link_up(0);
+    relay(&last, 0, &stream, COMMAND(5));
+    ck_assert_uint_eq(bus_waiting(), 4);
+    expect_relay(&stream, COMMAND(2));
     expect_heard(&stream, ANSWERED(2));
-    expect_untold(&request);
-    bus_move();
-    expect_told(&request, HUB_EMULATED_DONE);
-    ck_assert_uint_eq(relayed_bytes(), 0);
-    ck_assert_uint_eq(metrics_of(0)->relays_total, 1);
-    ck_assert_uint_eq(failed(), 0);
-}
-END_TEST
-
-/* The first token of every gateway is the same. */
-START_TEST(two_gateways_relay_to_a_third_at_once)
-{
-    relay(&request, 0, &stream, COMMAND(2));
-    relay(&later, 2, &stream, COMMAND(3));
-    bus_move_all();
+    expect_relay(&stream, COMMAND(3));
     expect_heard(&stream, ANSWERED(3));
+    expect_relay(&stream, COMMAND(4));
+    expect_heard(&stream, ANSWERED(4));
+    expect_relay(&stream, COMMAND(5));
+    bus_move_all();
     expect_told(&request, HUB_EMULATED_DONE);
     expect_told(&later, HUB_EMULATED_DONE);
+    expect_told(&third, HUB_EMULATED_DONE);
+    expect_told(&last, HUB_EMULATED_DONE);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+    ck_assert_uint_eq(relays_failed(0), 0);
+    ck_assert_uint_eq(metrics_of(0)->relays_total, 4);
 }
 END_TEST
 
-START_TEST(two_gateways_relay_to_each_other)
+START_TEST(a_held_relay_is_sent_once)
 {
-    stream_connect(&other, 0, 1); /* the same secret elsewhere is another session */
-    relay(&request, 0, &stream, COMMAND(2));
-    relay(&later, 1, &other, COMMAND(3));
+    link_down(0);
+    relay_one();
+    link_up(0);
+    link_up(0);
+    hub_broker_up(hubs[0], EMULATION_BROKER + 1, 0, now_ms); /* another one, without a break */
+    take_effects(0);
+    link_down(0);
+    link_up(0);
+    ck_assert_uint_eq(bus_waiting(), 1);
+}
+END_TEST
+
+START_TEST(a_relay_that_was_held_too_long_is_not_sent)
+{
+    link_down(0);
+    relay_one();
+    advance(EMULATION_REPLY_MS - 1);
+    relay(&later, 0, &stream, COMMAND(3));
+    expect_untold(&request);
+    ck_assert_int_eq(hub_wait(hubs[0], now_ms), 1);
+    advance(1);
+    expect_told(&request, HUB_EMULATED_UNAVAILABLE);
+    expect_untold(&later);
+    ck_assert_uint_eq(relayed_bytes(0), COST(3));
+    ck_assert_uint_eq(relays_failed(0), 1);
+    link_up(0);
+    ck_assert_uint_eq(bus_waiting(), 1); /* the other one */
+    expect_relay(&stream, COMMAND(3));
+    bus_move_all();
+    expect_told(&later, HUB_EMULATED_DONE);
+    expect_told(&request, HUB_EMULATED_UNAVAILABLE);
+    expect_heard(&stream, ANSWERED(3));
+    ck_assert_uint_eq(relays_failed(0), 1);
+}
+END_TEST
+
+/* The same turn: decided by time, then the broker comes, then told. */
+START_TEST(a_link_that_comes_before_lateness_is_told)
+{
+    link_down(0);
+    relay_one();
+    now_ms += EMULATION_REPLY_MS;
+    hub_tick(hubs[0], now_ms);
+    hub_broker_up(hubs[0], EMULATION_BROKER, 0, now_ms);
+    expect_untold(&request);
+    take_effects(0);
+    expect_told(&request, HUB_EMULATED_UNAVAILABLE);
+    ck_assert_uint_eq(bus_waiting(), 0);
+    ck_assert_uint_eq(relays_failed(0), 1);
+}
+END_TEST
+
+/* Its time began when it came, not when it was sent. */
+START_TEST(a_relay_that_was_held_has_less_time_for_its_answer)
+{
+    link_down(0);
+    relay_one();
+    advance(EMULATION_REPLY_MS - 100);
+    link_up(0);
+    ck_assert_uint_eq(bus_waiting(), 1);
+    advance(99);
+    expect_untold(&request);
+    advance(1);
+    expect_told(&request, HUB_EMULATED_UNAVAILABLE);
+    ck_assert_uint_eq(relayed_bytes(0), COST(2)); /* it was sent */
     bus_move_all();
     expect_heard(&stream, ANSWERED(2));
-    expect_heard(&other, ANSWERED(3));
-    expect_told(&request, HUB_EMULATED_DONE);
-    expect_told(&later, HUB_EMULATED_DONE);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+    expect_told(&request, HUB_EMULATED_UNAVAILABLE);
 }
 END_TEST
 
-START_TEST(each_request_gets_its_own_answer)
+START_TEST(held_relays_survive_that_the_link_is_down_again)
+{
+    link_down(0);
+    relay_one();
+    link_down(0);
+    hub_publications_lost(hubs[0], now_ms);
+    take_effects(0);
+    expect_untold(&request);
+    ck_assert_uint_eq(relayed_bytes(0), COST(2));
+    ck_assert_uint_eq(relays_failed(0), 0);
+    hub_broker_up(hubs[0], EMULATION_BROKER + 1, 0, now_ms); /* another one */
+    take_effects(0);
+    expect_relay(&stream, COMMAND(2));
+    bus_move_all();
+    expect_told(&request, HUB_EMULATED_DONE);
+}
+END_TEST
+
+/* Up and down again before anybody takes an effect: it was sent, and is given up. */
+START_TEST(a_relay_that_was_held_is_given_up_once_it_was_sent)
+{
+    link_down(0);
+    relay_one();
+    hub_broker_up(hubs[0], EMULATION_BROKER, 0, now_ms);
+    hub_broker_down(hubs[0], now_ms);
+    take_effects(0);
+    expect_told(&request, HUB_EMULATED_UNAVAILABLE);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+    ck_assert_uint_eq(relays_failed(0), 1);
+    ck_assert_uint_eq(bus_waiting(), 1);
+    bus_lose();
+    link_up(0);
+    ck_assert_uint_eq(bus_waiting(), 0);
+}
+END_TEST
+
+/* --- the link breaks --- */
+
+/* At once; what comes then is held. */
+START_TEST(a_link_that_breaks_gives_up_what_was_sent)
 {
     relay_one();
     relay(&later, 0, &stream, COMMAND(3));
     uint64_t token = bus_relay_frame().token;
     bus_lose();
-    uint64_t last = bus_relay_frame().token;
-    ck_assert_uint_ne(token, last);
-    answer_relay(0, last, STATUS_NOT_FOUND);
-    expect_told(&later, HUB_EMULATED_UNKNOWN);
-    expect_untold(&request);
-    answer_relay(0, token, STATUS_OK);
-    expect_told(&request, HUB_EMULATED_DONE);
-}
-END_TEST
-
-START_TEST(the_other_gateway_does_not_know_the_session)
-{
-    struct emulation_stream gone = stream;
-    stream_gone(&stream);
-    relay(&request, 0, &gone, COMMAND(2));
-    bus_move_all();
-    expect_told(&request, HUB_EMULATED_UNKNOWN);
-    ck_assert_uint_eq(failed(), 0); /* the client connects again, nothing is broken */
-    ck_assert_uint_eq(metrics_of(1)->relays_received_total, 1);
-}
-END_TEST
-
-START_TEST(nobody_knows_the_other_gateway)
-{
-    ck_assert_int_eq(
-        emulate_for(&request, 0, stream.name, "0000000000000042", span_text(COMMAND(2))),
-        HUB_EMULATED_LATER);
-    ck_assert_uint_eq(bus_relay_frame().gateway, 0x42);
-    bus_move();
-    expect_told(&request, HUB_EMULATED_UNKNOWN);
-    expect_silence(&stream);
-}
-END_TEST
-
-START_TEST(the_broker_could_not_pass_them_on)
-{
-    static const uint16_t statuses[] = {STATUS_UNAVAILABLE, STATUS_BAD_INPUT, 65535};
-    relay_one();
-    answer_relay(0, bus_relay_frame().token, statuses[_i]);
-    expect_told(&request, HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(failed(), 1);
-    ck_assert_uint_eq(relayed_bytes(), 0);
-}
-END_TEST
-
-START_TEST(a_second_answer_is_ignored)
-{
-    relay_one();
-    uint64_t token = bus_relay_frame().token;
-    bus_move_all();
-    answer_relay(0, token, STATUS_OK);
-    answer_relay(0, token, STATUS_NOT_FOUND);
-    answer_relay(0, 0, STATUS_OK);
-    answer_relay(0, UINT64_MAX, STATUS_OK);
-    expect_told(&request, HUB_EMULATED_DONE);
-    ck_assert_uint_eq(relayed_bytes(), 0);
-}
-END_TEST
-
-/* --- the link --- */
-
-START_TEST(without_a_link_nothing_is_relayed)
-{
-    link_down(0);
-    ck_assert_int_eq(emulate(&request, 0, &stream, COMMAND(2)), HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(bus_waiting(), 0);
-    ck_assert_uint_eq(relayed_bytes(), 0);
-    ck_assert_uint_eq(failed(), 1);
-    ck_assert_uint_eq(metrics_of(0)->relays_total, 0);
-    link_up(0);
-    relay_one();
-}
-END_TEST
-
-START_TEST(a_link_that_breaks_decides_what_waits)
-{
-    relay_one();
-    relay(&later, 0, &stream, COMMAND(3));
-    uint64_t token = bus_relay_frame().token;
+    bus_lose();
     link_down(0);
     expect_told(&request, HUB_EMULATED_UNAVAILABLE);
     expect_told(&later, HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(relayed_bytes(), 0);
-    ck_assert_uint_eq(failed(), 2);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+    ck_assert_uint_eq(relays_failed(0), 2);
+    relay(&third, 0, &stream, COMMAND(4));
     link_up(0);
+    ck_assert_uint_eq(bus_waiting(), 1);
     answer_relay(0, token, STATUS_OK);
     expect_told(&request, HUB_EMULATED_UNAVAILABLE);
+    expect_untold(&third);
+    expect_relay(&stream, COMMAND(4));
+    bus_move_all();
+    expect_told(&third, HUB_EMULATED_DONE);
+    ck_assert_uint_eq(relays_failed(0), 2);
 }
 END_TEST
 
@@ -183,10 +208,10 @@ START_TEST(a_link_that_breaks_ends_the_wait_for_late_answers)
 {
     relay_one();
     advance(EMULATION_REPLY_MS);
-    ck_assert_uint_gt(relayed_bytes(), 0);
+    ck_assert_uint_gt(relayed_bytes(0), 0);
     link_down(0);
-    ck_assert_uint_eq(relayed_bytes(), 0);
-    ck_assert_uint_eq(failed(), 1);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+    ck_assert_uint_eq(relays_failed(0), 1);
     expect_told(&request, HUB_EMULATED_UNAVAILABLE);
 }
 END_TEST
@@ -198,11 +223,11 @@ START_TEST(a_link_that_breaks_before_lateness_is_told)
     now_ms += EMULATION_REPLY_MS;
     hub_tick(hubs[0], now_ms);
     hub_broker_down(hubs[0], now_ms);
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
     expect_untold(&request);
     take_effects(0);
     expect_told(&request, HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(failed(), 1);
+    ck_assert_uint_eq(relays_failed(0), 1);
 }
 END_TEST
 
@@ -217,7 +242,7 @@ START_TEST(what_is_not_answered_in_time_is_unavailable)
     ck_assert_int_eq(hub_wait(hubs[0], now_ms), 1);
     advance(1);
     expect_told(&request, HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(failed(), 1);
+    ck_assert_uint_eq(relays_failed(0), 1);
     ck_assert_uint_eq(metrics_of(0)->relays_total, 1);
 }
 END_TEST
@@ -242,12 +267,12 @@ START_TEST(bytes_count_until_a_late_answer)
     relay_one();
     advance(EMULATION_REPLY_MS);
     expect_told(&request, HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(relayed_bytes(), strlen(COMMAND(2)));
+    ck_assert_uint_eq(relayed_bytes(0), COST(2));
     bus_move_all();
     expect_heard(&stream, ANSWERED(2));
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
     expect_told(&request, HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(failed(), 1);
+    ck_assert_uint_eq(relays_failed(0), 1);
 }
 END_TEST
 
@@ -266,10 +291,10 @@ START_TEST(bytes_of_a_lost_relay_count_for_thirty_seconds)
     relay_one();
     bus_lose();
     advance_as_wanted(29999);
-    ck_assert_uint_eq(relayed_bytes(), strlen(COMMAND(2)));
+    ck_assert_uint_eq(relayed_bytes(0), COST(2));
     ck_assert_int_eq(hub_wait(hubs[0], now_ms), 1);
     advance(1);
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
     expect_told(&request, HUB_EMULATED_UNAVAILABLE);
 }
 END_TEST
@@ -284,73 +309,90 @@ START_TEST(an_answer_before_lateness_is_told)
     hub_tick(hubs[0], now_ms);
     answer_relay(0, token, STATUS_OK);
     expect_told(&request, HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
 }
 END_TEST
 
 /* --- how much is on its way --- */
 
-static enum hub_emulated emulate_size(struct emulation_request *to, size_t size)
-{
-    uint8_t frame[EMULATION_BYTES + 1];
-    memset(frame, ' ', sizeof frame);
-    return emulate_for(to, 0, stream.name, stream.node, span_of(frame, size));
-}
+#define LARGEST (EMULATION_BYTES - EMULATION_COST)
 
 START_TEST(the_bytes_on_their_way_are_bounded)
 {
-    ck_assert_int_eq(emulate_size(&request, EMULATION_BYTES - 50), HUB_EMULATED_LATER);
-    ck_assert_int_eq(emulate_size(&later, 51), HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(failed(), 1);
-    ck_assert_int_eq(emulate_size(&later, 50), HUB_EMULATED_LATER);
-    ck_assert_uint_eq(relayed_bytes(), EMULATION_BYTES);
-    struct emulation_request refused;
-    ck_assert_int_eq(emulate_size(&refused, 1), HUB_EMULATED_UNAVAILABLE);
+    if (_i)
+        link_down(0); /* held ones count as well */
+    ck_assert_int_eq(emulate_size(&request, 0, &stream, LARGEST - EMULATION_COST - 50),
+                     HUB_EMULATED_LATER);
+    ck_assert_int_eq(emulate_size(&later, 0, &stream, 51), HUB_EMULATED_UNAVAILABLE);
+    ck_assert_uint_eq(relays_failed(0), 1);
+    ck_assert_int_eq(emulate_size(&later, 0, &stream, 50), HUB_EMULATED_LATER);
+    ck_assert_uint_eq(relayed_bytes(0), EMULATION_BYTES);
+    ck_assert_int_eq(emulate_size(&third, 0, &stream, 1), HUB_EMULATED_UNAVAILABLE);
+    ck_assert_int_eq(emulate_size(&third, 0, &stream, 0), HUB_EMULATED_UNAVAILABLE);
+    ck_assert_uint_eq(relays_failed(0), 3);
+    ck_assert_uint_eq(metrics_of(0)->relays_total, 2);
+    link_up(0);
     ck_assert_uint_eq(bus_waiting(), 2);
     bus_move_all();
-    ck_assert_uint_eq(relayed_bytes(), 0);
-    ck_assert_int_eq(emulate_size(&refused, EMULATION_BYTES), HUB_EMULATED_LATER);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+    ck_assert_int_eq(emulate_size(&third, 0, &stream, LARGEST), HUB_EMULATED_LATER);
+}
+END_TEST
+
+START_TEST(many_small_relays_are_bounded_by_what_each_costs)
+{
+    struct emulation_request many[EMULATION_BYTES / EMULATION_COST];
+    const size_t count = sizeof many / sizeof *many;
+    if (_i)
+        link_down(0);
+    for (size_t i = 0; i < count - 1; i++)
+        ck_assert_int_eq(emulate_size(&many[i], 0, &stream, 1), HUB_EMULATED_LATER);
+    ck_assert_uint_eq(relayed_bytes(0), (count - 1) * (EMULATION_COST + 1));
+    ck_assert_int_eq(emulate_size(&many[count - 1], 0, &stream, 1), HUB_EMULATED_UNAVAILABLE);
+    ck_assert_int_eq(emulate_size(&many[count - 1], 0, &stream, 0), HUB_EMULATED_UNAVAILABLE);
+    link_up(0);
+    ck_assert_uint_eq(bus_waiting(), count - 1);
+    bus_move_all();
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_int_eq(emulate_size(&many[i], 0, &stream, 0), HUB_EMULATED_LATER);
+    ck_assert_uint_eq(relayed_bytes(0), EMULATION_BYTES);
+    ck_assert_int_eq(emulate_size(&third, 0, &stream, 0), HUB_EMULATED_UNAVAILABLE);
 }
 END_TEST
 
 START_TEST(what_is_larger_than_the_bound_never_goes)
 {
-    ck_assert_int_eq(emulate_size(&request, EMULATION_BYTES + 1), HUB_EMULATED_UNAVAILABLE);
+    ck_assert_int_eq(emulate_size(&request, 0, &stream, LARGEST + 1), HUB_EMULATED_UNAVAILABLE);
+    ck_assert_int_eq(emulate_size(&request, 0, &stream, EMULATION_BYTES), HUB_EMULATED_UNAVAILABLE);
     ck_assert_uint_eq(bus_waiting(), 0);
-    ck_assert_uint_eq(relayed_bytes(), 0);
-    ck_assert_int_eq(emulate_size(&request, EMULATION_BYTES), HUB_EMULATED_LATER);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+    ck_assert_int_eq(emulate_size(&request, 0, &stream, LARGEST), HUB_EMULATED_LATER);
 }
 END_TEST
 
 START_TEST(late_bytes_leave_less_room)
 {
-    ck_assert_int_eq(emulate_size(&request, EMULATION_BYTES), HUB_EMULATED_LATER);
+    ck_assert_int_eq(emulate_size(&request, 0, &stream, LARGEST), HUB_EMULATED_LATER);
     advance(EMULATION_REPLY_MS);
-    ck_assert_int_eq(emulate_size(&later, 1), HUB_EMULATED_UNAVAILABLE);
+    ck_assert_int_eq(emulate_size(&later, 0, &stream, 1), HUB_EMULATED_UNAVAILABLE);
     link_down(0);
     link_up(0);
-    ck_assert_int_eq(emulate_size(&later, EMULATION_BYTES), HUB_EMULATED_LATER);
+    ck_assert_int_eq(emulate_size(&later, 0, &stream, LARGEST), HUB_EMULATED_LATER);
 }
 END_TEST
 
 /* --- nobody wants to know --- */
 
-static void abandon(struct emulation_request *from)
-{
-    hub_relay_abandon(hubs[0], &from->relay);
-    ck_assert_ptr_null(from->relay);
-    hub_relay_abandon(hubs[0], &from->relay); /* safe on NULL */
-}
-
 START_TEST(abandoned_while_it_waits_and_answered)
 {
     relay_one();
     abandon(&request);
-    ck_assert_uint_gt(relayed_bytes(), 0);
+    ck_assert_uint_gt(relayed_bytes(0), 0);
     bus_move_all();
     expect_heard(&stream, ANSWERED(2));
     expect_untold(&request);
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
 }
 END_TEST
 
@@ -361,9 +403,9 @@ START_TEST(abandoned_while_it_waits_and_never_answered)
     abandon(&request);
     advance(EMULATION_REPLY_MS);
     expect_untold(&request);
-    ck_assert_uint_gt(relayed_bytes(), 0);
+    ck_assert_uint_gt(relayed_bytes(0), 0);
     advance(30000 - EMULATION_REPLY_MS);
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
     answer_relay(0, token, STATUS_OK);
     expect_untold(&request);
 }
@@ -376,19 +418,23 @@ START_TEST(abandoned_while_it_waits_and_answered_late)
     advance(EMULATION_REPLY_MS);
     bus_move_all();
     expect_untold(&request);
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
 }
 END_TEST
 
 START_TEST(abandoned_while_it_waits_and_the_link_breaks)
 {
+    if (_i)
+        link_down(0); /* it is held before */
     relay_one();
     relay(&later, 0, &stream, COMMAND(3));
     abandon(&request);
+    link_up(0);
+    ck_assert_uint_eq(bus_waiting(), 2);
     link_down(0);
     expect_untold(&request);
     expect_told(&later, HUB_EMULATED_UNAVAILABLE);
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
 }
 END_TEST
 
@@ -402,7 +448,7 @@ START_TEST(abandoned_when_it_was_answered_and_not_told)
     abandon(&request);
     take_effects(0);
     expect_untold(&request);
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
 }
 END_TEST
 
@@ -414,16 +460,15 @@ START_TEST(abandoned_when_it_was_late_and_not_told)
     abandon(&request);
     take_effects(0);
     expect_untold(&request);
-    ck_assert_uint_gt(relayed_bytes(), 0);
+    ck_assert_uint_gt(relayed_bytes(0), 0);
     bus_move_all();
     expect_untold(&request);
-    ck_assert_uint_eq(relayed_bytes(), 0);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
 }
 END_TEST
 
 START_TEST(abandoned_between_others)
 {
-    struct emulation_request third;
     relay_one();
     relay(&later, 0, &stream, COMMAND(3));
     relay(&third, 0, &stream, COMMAND(4));
@@ -435,94 +480,77 @@ START_TEST(abandoned_between_others)
 }
 END_TEST
 
+/* The commands are the client's all the same. */
+START_TEST(abandoned_while_it_is_held_and_sent)
+{
+    link_down(0);
+    relay_one();
+    relay(&later, 0, &stream, COMMAND(3));
+    abandon(&request);
+    ck_assert_uint_eq(relayed_bytes(0), COST(2) + COST(3));
+    link_up(0);
+    expect_relay(&stream, COMMAND(2));
+    expect_heard(&stream, ANSWERED(2));
+    expect_relay(&stream, COMMAND(3));
+    bus_move_all();
+    expect_untold(&request);
+    expect_told(&later, HUB_EMULATED_DONE);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+    ck_assert_uint_eq(relays_failed(0), 0);
+}
+END_TEST
+
+/* Before that is decided, or before it is told. */
+START_TEST(abandoned_and_held_for_too_long)
+{
+    link_down(0);
+    relay_one();
+    if (_i)
+        abandon(&request);
+    now_ms += EMULATION_REPLY_MS;
+    hub_tick(hubs[0], now_ms);
+    abandon(&request);
+    take_effects(0);
+    ck_assert_uint_eq(relays_failed(0), 1);
+    link_up(0);
+    ck_assert_uint_eq(bus_waiting(), 0);
+    link_down(0); /* nothing waits any more */
+    expect_untold(&request);
+    expect_silence(&stream);
+    ck_assert_uint_eq(relayed_bytes(0), 0);
+}
+END_TEST
+
 /* With a relay in each state, the address sanitizer sees what is left. */
 START_TEST(a_hub_ends_with_relays_under_way)
 {
+    struct emulation_request last;
+    if (_i)
+        link_down(0); /* all of them are held */
     relay_one();
     advance(EMULATION_REPLY_MS); /* late */
     relay(&later, 0, &stream, COMMAND(3));
     now_ms += EMULATION_REPLY_MS;
     hub_tick(hubs[0], now_ms); /* not told */
-    struct emulation_request third;
-    ck_assert_int_eq(emulate_size(&third, 1), HUB_EMULATED_LATER);
+    ck_assert_int_eq(emulate_size(&third, 0, &stream, 1), HUB_EMULATED_LATER);
     abandon(&third);
+    ck_assert_int_eq(emulate_size(&last, 0, &stream, 1), HUB_EMULATED_LATER);
     hub_destroy(&hubs[0]);
     ck_assert_ptr_null(hubs[0]);
 }
 END_TEST
 
-/* --- tokens of other questions --- */
-
-/* Subscribes at hub 0 as far as the question to the broker, and returns its token. */
-static uint64_t ask_to_subscribe(void)
+static TCase *held(void)
 {
-    stream_connect(&other, 0, 9);
-    ck_assert_int_eq(emulate(&later, 0, &other, "{\"id\":8,\"subscribe\":{\"channel\":\"c\"}}"),
-                     HUB_EMULATED_DONE);
-    ck_assert_int_eq(bus_last_topic().data[0], BUS_TOPIC_FENCE);
-    struct span fence = exact_copy(bus_last_topic());
-    hub_publication(hubs[0], fence, now_ms);
-    take_effects(0);
-    free_copy(fence);
-    struct bus_ask ask;
-    struct bus_question question;
-    ck_assert(bus_get_ask(bus_last_ask(), &ask));
-    while (ask.items.size > 0) {
-        ck_assert(bus_next_question(&ask.items, &question));
-        if (question.kind == BUS_SUBSCRIBE)
-            return question.token;
-    }
-    ck_abort_msg("no question");
-    return 0;
-}
-
-static void answer_question(uint64_t token)
-{
-    struct buffer items = {0}, frame = {0};
-    bus_put_reply(&items, &(struct bus_reply){.token = token, .epoch = 5, .offset = 0});
-    bus_put_answer(&frame, &(struct bus_answer){.count = 1, .items = buffer_span(&items)});
-    hub_answer(hubs[0], buffer_span(&frame), now_ms);
-    take_effects(0);
-    buffer_free(&items);
-    buffer_free(&frame);
-}
-
-START_TEST(an_answer_to_a_relay_answers_no_other_question)
-{
-    uint64_t token = ask_to_subscribe();
-    answer_relay(0, token, STATUS_OK);
-    answer_relay(0, token, STATUS_NOT_FOUND);
-    expect_silence(&other);
-    answer_question(token);
-    expect_heard(&other, "{\"id\":8,\"subscribe\":{");
-}
-END_TEST
-
-START_TEST(an_answer_to_a_question_answers_no_relay)
-{
-    relay_one();
-    answer_question(bus_relay_frame().token);
-    expect_untold(&request);
-    ck_assert_uint_gt(relayed_bytes(), 0);
-    bus_move_all();
-    expect_told(&request, HUB_EMULATED_DONE);
-}
-END_TEST
-
-static TCase *answered(void)
-{
-    TCase *tests = tcase_create("answered");
+    TCase *tests = tcase_create("held");
     tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_add_test(tests, commands_find_their_stream_by_way_of_any_gateway);
-    tcase_add_test(tests, two_gateways_relay_to_a_third_at_once);
-    tcase_add_test(tests, two_gateways_relay_to_each_other);
-    tcase_add_test(tests, each_request_gets_its_own_answer);
-    tcase_add_test(tests, the_other_gateway_does_not_know_the_session);
-    tcase_add_test(tests, nobody_knows_the_other_gateway);
-    tcase_add_loop_test(tests, the_broker_could_not_pass_them_on, 0, 3);
-    tcase_add_test(tests, a_second_answer_is_ignored);
-    tcase_add_test(tests, an_answer_to_a_relay_answers_no_other_question);
-    tcase_add_test(tests, an_answer_to_a_question_answers_no_relay);
+    tcase_add_test(tests, held_relays_go_out_in_order_when_the_link_is_back);
+    tcase_add_test(tests, a_held_relay_is_sent_once);
+    tcase_add_test(tests, a_relay_that_was_held_too_long_is_not_sent);
+    tcase_add_test(tests, a_link_that_comes_before_lateness_is_told);
+    tcase_add_test(tests, a_relay_that_was_held_has_less_time_for_its_answer);
+    tcase_add_test(tests, held_relays_survive_that_the_link_is_down_again);
+    tcase_add_test(tests, a_relay_that_was_held_is_given_up_once_it_was_sent);
     return tests;
 }
 
@@ -530,8 +558,7 @@ static TCase *unanswered(void)
 {
     TCase *tests = tcase_create("unanswered");
     tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_add_test(tests, without_a_link_nothing_is_relayed);
-    tcase_add_test(tests, a_link_that_breaks_decides_what_waits);
+    tcase_add_test(tests, a_link_that_breaks_gives_up_what_was_sent);
     tcase_add_test(tests, a_link_that_breaks_ends_the_wait_for_late_answers);
     tcase_add_test(tests, a_link_that_breaks_before_lateness_is_told);
     tcase_add_test(tests, what_is_not_answered_in_time_is_unavailable);
@@ -539,7 +566,8 @@ static TCase *unanswered(void)
     tcase_add_test(tests, bytes_count_until_a_late_answer);
     tcase_add_test(tests, bytes_of_a_lost_relay_count_for_thirty_seconds);
     tcase_add_test(tests, an_answer_before_lateness_is_told);
-    tcase_add_test(tests, the_bytes_on_their_way_are_bounded);
+    tcase_add_loop_test(tests, the_bytes_on_their_way_are_bounded, 0, 2);
+    tcase_add_loop_test(tests, many_small_relays_are_bounded_by_what_each_costs, 0, 2);
     tcase_add_test(tests, what_is_larger_than_the_bound_never_goes);
     tcase_add_test(tests, late_bytes_leave_less_room);
     return tests;
@@ -552,18 +580,20 @@ static TCase *abandoned(void)
     tcase_add_test(tests, abandoned_while_it_waits_and_answered);
     tcase_add_test(tests, abandoned_while_it_waits_and_never_answered);
     tcase_add_test(tests, abandoned_while_it_waits_and_answered_late);
-    tcase_add_test(tests, abandoned_while_it_waits_and_the_link_breaks);
+    tcase_add_loop_test(tests, abandoned_while_it_waits_and_the_link_breaks, 0, 2);
     tcase_add_test(tests, abandoned_when_it_was_answered_and_not_told);
     tcase_add_test(tests, abandoned_when_it_was_late_and_not_told);
     tcase_add_test(tests, abandoned_between_others);
-    tcase_add_test(tests, a_hub_ends_with_relays_under_way);
+    tcase_add_test(tests, abandoned_while_it_is_held_and_sent);
+    tcase_add_loop_test(tests, abandoned_and_held_for_too_long, 0, 2);
+    tcase_add_loop_test(tests, a_hub_ends_with_relays_under_way, 0, 2);
     return tests;
 }
 
 int main(void)
 {
     Suite *suite = suite_create("emulation_relay");
-    suite_add_tcase(suite, answered());
+    suite_add_tcase(suite, held());
     suite_add_tcase(suite, unanswered());
     suite_add_tcase(suite, abandoned());
     return unit_run(suite);

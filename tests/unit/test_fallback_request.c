@@ -124,6 +124,63 @@ START_TEST(a_stream_of_events_begins_with_the_query_when_it_is_got)
 }
 END_TEST
 
+static const struct {
+    const char *mode;
+    enum fallback_verdict verdict;
+} modes[] = {
+    {"", FALLBACK_EVENTS}, /* no browser, or an old one */
+    {"cors", FALLBACK_EVENTS},
+    {"no-cors", FALLBACK_REFUSED_ORIGIN}, /* an image, a script */
+    {"navigate", FALLBACK_REFUSED_ORIGIN},
+    {"same-origin", FALLBACK_REFUSED_ORIGIN},
+    {"websocket", FALLBACK_REFUSED_ORIGIN},
+    {"cor", FALLBACK_REFUSED_ORIGIN},
+    {"corsair", FALLBACK_REFUSED_ORIGIN},
+    {"CORS", FALLBACK_REFUSED_ORIGIN},
+    {" cors", FALLBACK_REFUSED_ORIGIN},
+    {"cors ", FALLBACK_REFUSED_ORIGIN},
+    {"cors, cors", FALLBACK_REFUSED_ORIGIN},
+    {"cors,no-cors", FALLBACK_REFUSED_ORIGIN},
+};
+
+/* A foreign page that has no Origin to tell: with its visitor's address it would fill places. */
+START_TEST(events_are_got_by_an_event_source_alone)
+{
+    static const char *const origins[] = {"", HERE, LISTED};
+    struct span mode = exact_copy(span_text(modes[_i].mode));
+    request.path = span_text(EVENTS);
+    request.method = HTTP_GET;
+    request.length = span_of(NULL, 0);
+    request.fetch_mode = mode;
+    for (size_t i = 0; i < sizeof origins / sizeof *origins; i++) {
+        request.origin = span_text(origins[i]);
+        request.cf_connect = span_text("{\"id\":1,\"connect\":{}}");
+        expect(modes[_i].verdict, 0);
+        request.cf_connect = span_of(NULL, 0);
+        expect(modes[_i].verdict == FALLBACK_EVENTS ? FALLBACK_REFUSED_CONNECT : modes[_i].verdict,
+               0);
+    }
+    request.origin = span_text(ELSEWHERE);
+    expect(FALLBACK_REFUSED_ORIGIN, 0);
+    request.host = span_of(NULL, 0);
+    expect(FALLBACK_REFUSED_HOST, 0);
+    free_copy(mode);
+}
+END_TEST
+
+START_TEST(the_mode_of_a_fetch_matters_to_nothing_else)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        if (methods[i].method == HTTP_GET && methods[i].verdict == FALLBACK_EVENTS)
+            continue;
+        request.path = span_text(methods[i].path);
+        request.method = methods[i].method;
+        request.fetch_mode = span_text(modes[_i].mode);
+        expect(methods[i].verdict, methods[i].method == HTTP_POST ? 42 : 0);
+    }
+}
+END_TEST
+
 START_TEST(the_query_is_no_body)
 {
     request.cf_connect = span_text("{\"id\":1,\"connect\":{}}");
@@ -325,7 +382,8 @@ static const struct {
     {FALLBACK_REFUSED_SIZE, "413 Payload Too Large", "at most"},
     {FALLBACK_REFUSED_CONNECT, "400 Bad Request", "cf_connect"},
     {FALLBACK_REFUSED_BODY, "400 Bad Request", "{\"session\":S,\"node\":N,\"data\":D}"},
-    {FALLBACK_REFUSED_SESSION, "404 Not Found", "connect again"},
+    {FALLBACK_REFUSED_SESSION, "404 Not Found",
+     "the gateway of this session is gone: connect again"},
     {FALLBACK_REFUSED_SLOW, "408 Request Timeout", "in time"},
     {FALLBACK_REFUSED_BYTES, "503 Service Unavailable", "fallback_bytes"},
     {FALLBACK_REFUSED_GATEWAY, "503 Service Unavailable", "gateway"},
@@ -468,6 +526,10 @@ static TCase *requests(void)
     tcase_add_loop_test(tests, each_path_has_its_methods, 0, sizeof methods / sizeof *methods);
     tcase_add_test(tests, a_preflight_has_neither_length_nor_command);
     tcase_add_test(tests, a_stream_of_events_begins_with_the_query_when_it_is_got);
+    tcase_add_loop_test(tests, events_are_got_by_an_event_source_alone, 0,
+                        sizeof modes / sizeof *modes);
+    tcase_add_loop_test(tests, the_mode_of_a_fetch_matters_to_nothing_else, 0,
+                        sizeof modes / sizeof *modes);
     tcase_add_test(tests, the_query_is_no_body);
     tcase_add_loop_test(tests, a_request_names_its_host, 0, all);
     tcase_add_loop_test(tests, a_foreign_origin_is_refused_whatever_it_asks_for, 0, all);

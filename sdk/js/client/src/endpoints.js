@@ -26,26 +26,17 @@ export function endpointsOf({ url, urls }) {
 }
 
 // Which gateway the next attempt goes to: beginning at a random one, so that clients spread, each in
-// its turn, so that one that is gone costs one attempt. The fallback's requests follow its stream.
-class Turn {
-  #endpoints;
-  #next;
-
-  constructor(endpoints) {
-    this.#endpoints = endpoints;
-    this.#next = Math.floor(Math.random() * endpoints.length);
-  }
-
-  take() {
-    this.taken = this.#endpoints[this.#next];
-    this.#next = (this.#next + 1) % this.#endpoints.length;
-    return this.taken;
-  }
+// its turn, so that one that is gone costs one attempt. Transports take turns, too: each counts for
+// itself, or one of them would meet the same gateway every time.
+function turns(endpoints) {
+  let next = Math.floor(Math.random() * endpoints.length);
+  return () => endpoints[next++ % endpoints.length];
 }
 
-function webSocketFor(turn, WebSocket) {
+function webSocketFor(endpoints, WebSocket) {
+  const take = turns(endpoints);
   return function MillraceWebSocket() {
-    return new WebSocket(turn.take());
+    return new WebSocket(take());
   };
 }
 
@@ -60,16 +51,23 @@ const httpStream = '/connection/http_stream';
 const sse = '/connection/sse';
 const emulation = '/emulation';
 
-function fallbackOptions(turn) {
+// Commands go where the stream is.
+function fallbackOptions(endpoints) {
   const { EventSource } = globalThis;
+  const takeForStream = turns(endpoints);
+  const takeForEvents = turns(endpoints);
+  let taken;
   const options = {
     emulationEndpoint: emulation,
-    fetch: (url, request) =>
-      fetch(url === emulation ? fallbackOf(turn.taken, emulation) : fallbackOf(turn.take(), httpStream), request),
+    fetch: (url, request) => {
+      if (url !== emulation) taken = takeForStream();
+      return fetch(fallbackOf(taken, url === emulation ? emulation : httpStream), request);
+    },
   };
   if (!EventSource) return options;
   options.eventsource = function MillraceEventSource(given) {
-    const url = new URL(fallbackOf(turn.take(), sse));
+    taken = takeForEvents();
+    const url = new URL(fallbackOf(taken, sse));
     url.searchParams.set('cf_connect', new URL(given).searchParams.get('cf_connect'));
     return new EventSource(url);
   };
@@ -84,12 +82,11 @@ export function transportsFor(endpoints, { websocket: WebSocket = globalThis.Web
   if (typeof WebSocket !== 'function') {
     throw new TypeError("there is no WebSocket here: give one as the option websocket, such as that of the package 'ws'");
   }
-  const turn = new Turn(endpoints);
-  const options = { websocket: webSocketFor(turn, WebSocket) };
+  const options = { websocket: webSocketFor(endpoints, WebSocket) };
   const transports = [{ transport: 'websocket', endpoint: endpoints[0] }];
   const isPossible = typeof fetch === 'function' && endpoints.every((endpoint) => fallbackOf(endpoint, ''));
   if (!fallback || !isPossible) return { transports, options };
   transports.push({ transport: 'http_stream', endpoint: fallbackOf(endpoints[0], httpStream) });
   if (globalThis.EventSource) transports.push({ transport: 'sse', endpoint: fallbackOf(endpoints[0], sse) });
-  return { transports, options: { ...options, ...fallbackOptions(turn) } };
+  return { transports, options: { ...options, ...fallbackOptions(endpoints) } };
 }

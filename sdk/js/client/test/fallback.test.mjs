@@ -120,7 +120,33 @@ test('each attempt goes to the next gateway, and commands follow their stream', 
   assert.equal(stream.host, commands.host);
 });
 
-test('server-sent events do where fetch gives no stream', async (context) => {
+for (const count of [2, 3]) {
+  test(`each transport meets each of ${count} gateways, whatever the others do`, async (context) => {
+    const met = { websocket: new Set(), http_stream: new Set(), sse: new Set() };
+    replaced(context, 'fetch', async (url) => {
+      met.http_stream.add(new URL(url).host);
+      return new Response('no', { status: 503 });
+    });
+    replaced(context, 'EventSource', class {
+      constructor(url) {
+        met.sse.add(url.host);
+        queueMicrotask(() => this.onerror?.({}));
+      }
+
+      close() {}
+    });
+    const gateway = new FakeGateway();
+    gateway.refuse = true;
+    const urls = Array.from({ length: count }, (_, i) => `ws://${i}.test`);
+    const client = clientOf(context, gateway, { url: undefined, urls, fallback: true });
+    client.connect();
+    await eventually(() => gateway.sockets.length >= count + 1);
+    for (const { url } of gateway.sockets) met.websocket.add(new URL(url).host);
+    for (const [transport, hosts] of Object.entries(met)) assert.equal(hosts.size, count, transport);
+  });
+}
+
+test('server-sent events do where a proxy refuses the stream', async (context) => {
   const opened = [];
   httpGateway(context, { status: 502 });
   replaced(context, 'EventSource', class {
