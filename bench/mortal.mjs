@@ -12,7 +12,7 @@ const scenarios = {
 };
 
 async function play(scenario) {
-  const cluster = new Cluster({ gateway: { drain_seconds: 10 } });
+  const cluster = new Cluster({ store: { engine: 'memory' }, gateway: { drain_seconds: 10 } });
   try {
     await cluster.start();
     return await scenario(cluster);

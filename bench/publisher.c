@@ -13,6 +13,7 @@
 #include <zmq.h>
 
 #include "bench/arguments.h"
+#include "bench/histogram.h"
 #include "bench/message.h"
 #include "bench/pace.h"
 
@@ -30,7 +31,12 @@ struct publisher {
     uint64_t sent, acked;
     uint64_t late_ns; /* the most that a message was sent late */
     uint64_t last_reply;
+    uint64_t *sent_ns; /* of each message, by its number modulo `window` + MANY_MAX */
 };
+
+/* From sending a message to its acknowledgement, microseconds. Replies come in the order of the
+ * requests. */
+static struct histogram answers;
 
 static void fail(const char *what)
 {
@@ -54,6 +60,11 @@ static uint64_t stamp(struct publisher *self, uint64_t n, uint64_t now)
     return pace_stamp(&self->pace, n, now);
 }
 
+static uint64_t *sent_at(struct publisher *self, uint64_t n)
+{
+    return &self->sent_ns[n % (self->window + MANY_MAX)];
+}
+
 static void send_one(struct publisher *self, uint64_t now)
 {
     uint8_t bytes[MESSAGE_PUBLISH_MAX];
@@ -64,7 +75,7 @@ static void send_one(struct publisher *self, uint64_t now)
     size_t size =
         message_write_publish(bytes, ++self->request, channel, stamp(self, self->sent, now));
     send_bytes(self, bytes, size);
-    self->sent++;
+    *sent_at(self, self->sent++) = now_ns();
 }
 
 static void send_many(struct publisher *self, uint64_t now)
@@ -72,8 +83,10 @@ static void send_many(struct publisher *self, uint64_t now)
     static uint8_t bytes[MESSAGE_MANY_HEAD_MAX + MANY_MAX * MESSAGE_PUBLISH_MAX];
     uint64_t left = self->count - self->sent, items = left < self->many ? left : self->many;
     size_t size = message_write_many_head(bytes, ++self->request, (uint16_t)items);
-    for (uint64_t i = 0; i < items; i++)
+    for (uint64_t i = 0; i < items; i++) {
+        *sent_at(self, self->sent) = now;
         size += message_write_item(bytes + size, stamp(self, self->sent++, now));
+    }
     send_bytes(self, bytes, size);
 }
 
@@ -89,12 +102,14 @@ static void count_results(struct publisher *self, const uint8_t *bytes, size_t s
         exit(1);
     }
     const uint8_t *end = bytes + size, *at = bytes;
+    uint64_t count = 0;
     while ((at = memmem(at, (size_t)(end - at), "\xa2ok\xc3", 4))) {
-        self->acked++;
+        count++;
         at += 4;
     }
-    if (self->many > 0)
-        self->acked--;
+    count -= self->many > 0;
+    for (uint64_t now = now_ns(); count > 0; count--)
+        histogram_add(&answers, (now - *sent_at(self, self->acked++)) / 1000);
 }
 
 /* All replies that are there. False when there was none. */
@@ -194,15 +209,22 @@ int main(int argc, char **argv)
         fprintf(stderr, "publisher: --many is at most %d, --window at least 1\n", MANY_MAX);
         return 2;
     }
+    self.sent_ns = calloc(self.window + MANY_MAX, sizeof *self.sent_ns);
+    if (!self.sent_ns)
+        fail("memory");
     connect_to_broker(&self);
     self.pace = pace_begin(self.rate ? self.rate : 1);
     self.last_reply = self.pace.start;
     bool whole = run(&self);
     double seconds = (double)(now_ns() - self.pace.start) / 1e9;
     printf("{\"sent\": %llu, \"acked\": %llu, \"seconds\": %.4f, "
-           "\"acked_per_second\": %.0f, \"late_us\": %.1f}\n",
+           "\"acked_per_second\": %.0f, \"late_us\": %.1f, \"ack_p50_us\": %llu, "
+           "\"ack_p99_us\": %llu}\n",
            (unsigned long long)self.sent, (unsigned long long)self.acked, seconds,
-           (double)self.acked / seconds, (double)self.late_ns / 1e3);
+           (double)self.acked / seconds, (double)self.late_ns / 1e3,
+           (unsigned long long)histogram_quantile(&answers, 500),
+           (unsigned long long)histogram_quantile(&answers, 990));
+    free(self.sent_ns);
     zmq_close(self.socket);
     zmq_ctx_term(self.context);
     return whole ? 0 : 1;

@@ -34,7 +34,7 @@
 /* How long replies that a peer does not take are tried again at the end. */
 #define STOP_MS 1000
 
-enum { FD_SIGNAL, FD_ADMIN };
+enum { FD_SIGNAL, FD_ADMIN, FD_STORE };
 
 struct broker {
     const options_t *options;
@@ -63,6 +63,13 @@ static void on_sent(void *arg, void *owner, enum bus_sent sent)
     core_sent(self->core, owner, told[sent]);
 }
 
+static bool append(struct broker *self, struct store_append append)
+{
+    append.at_ms = clock_wall_ms();
+    append.once.until_ms += append.at_ms;
+    return store_append(self->store, &append);
+}
+
 static void carry_out(struct broker *self, const struct core_effect *effect, int64_t now_ms)
 {
     switch (effect->kind) {
@@ -76,8 +83,11 @@ static void carry_out(struct broker *self, const struct core_effect *effect, int
         bus_publish(self->bus, effect->bytes, effect->body);
         break;
     case CORE_APPEND:
-        if (!store_append(self->store, &effect->append))
+        if (!append(self, effect->append))
             core_stored(self->core, effect->append.ticket, STORE_FAILED, now_ms);
+        break;
+    case CORE_NOTE:
+        store_note(self->store, &effect->note);
         break;
     case CORE_REGISTER:
         if (!store_registration(self->store, &effect->registration))
@@ -227,7 +237,8 @@ static void run(struct broker *self)
     bool more = false;
     while (!self->stopping) {
         int fds[BUS_FDS] = {[FD_SIGNAL] = self->signals,
-                            [FD_ADMIN] = self->admin ? admin_http_fd(self->admin) : -1};
+                            [FD_ADMIN] = self->admin ? admin_http_fd(self->admin) : -1,
+                            [FD_STORE] = store_fd(self->store)};
         bool readable[BUS_FDS];
         bus_wait(self->bus, fds, readable, wait_ms(self, more, clock_monotonic_ms()));
         more = turn(self, clock_monotonic_ms());
@@ -242,13 +253,14 @@ static void run(struct broker *self)
 static void finish(struct broker *self)
 {
     int64_t now_ms = clock_monotonic_ms(), end_ms = now_ms + STOP_MS;
-    const int none[BUS_FDS] = {-1, -1};
+    const int fds[BUS_FDS] = {
+        [FD_SIGNAL] = -1, [FD_ADMIN] = -1, [FD_STORE] = store_fd(self->store)};
     bool readable[BUS_FDS];
     while (now_ms < end_ms) {
         settle(self, now_ms);
         if (!bus_retry(self->bus) && core_is_settled(self->core))
             break;
-        bus_wait(self->bus, none, readable, RETRY_MS);
+        bus_wait(self->bus, fds, readable, RETRY_MS);
         now_ms = clock_monotonic_ms();
     }
     log_info("stopped", LOG_UINT("acknowledged", self->metrics.acknowledged_total),
@@ -257,27 +269,45 @@ static void finish(struct broker *self)
 
 /* --- admin pages --- */
 
+static void measure(struct broker *self)
+{
+    struct store_figures figures;
+    struct broker_metrics *metrics = &self->metrics;
+    core_measure(self->core);
+    store_measure(self->store, &figures);
+    metrics->store_commits_total = figures.commits;
+    metrics->store_committed_total = figures.committed;
+    metrics->store_failed_total = figures.failed;
+    metrics->store_failing = figures.is_failing;
+    metrics->store_queue_bytes = figures.queued_bytes;
+    metrics->store_file_bytes = figures.file_bytes;
+    metrics->store_damaged = figures.damaged;
+}
+
 static void write_metrics(void *arg, struct buffer *to)
 {
     struct broker *self = arg;
-    core_measure(self->core);
+    measure(self);
     broker_metrics_write(to, &self->metrics);
 }
 
 static bool write_ready(void *arg, struct buffer *to)
 {
     struct broker *self = arg;
-    core_measure(self->core);
+    measure(self);
+    const char *reason = self->stopping                ? "\"stopping\""
+                         : self->metrics.store_failing ? "\"the store cannot be written to\""
+                                                       : "";
     buffer_printf(to, "{\"ready\":%s,\"reasons\":[%s],\"gateways\":%llu,\"streams\":%llu}",
-                  self->stopping ? "false" : "true", self->stopping ? "\"stopping\"" : "",
-                  (unsigned long long)self->metrics.gateways,
+                  *reason ? "false" : "true", reason, (unsigned long long)self->metrics.gateways,
                   (unsigned long long)self->metrics.streams);
-    return !self->stopping;
+    return !*reason;
 }
 
 static void write_status(void *arg, struct buffer *to)
 {
     struct broker *self = arg;
+    measure(self);
     core_write_status(self->core, resident_bytes(), to, clock_monotonic_ms());
 }
 
@@ -335,39 +365,34 @@ static int start_policy(struct broker *self)
 
 static int start_store(struct broker *self)
 {
-    const char *path = self->options->store.path;
+    const struct options_store *options = &self->options->store;
     struct buffer why = {0};
-    self->store = *path ? store_sqlite_new(path, &why) : store_memory_new();
+    self->store = plan_is_durable(self->options)
+                      ? store_sqlite_new(options->path, options->queue_bytes, &why)
+                      : store_memory_new();
     int code = EXIT_SUCCESS;
     if (!self->store)
-        code = why.size ? fail(EXIT_FAILURE, "store.path", path, buffer_span(&why)) : fail_memory();
+        code = why.size ? fail(EXIT_FAILURE, "store.path", options->path, buffer_span(&why))
+                        : fail_memory();
     buffer_free(&why);
     return code;
 }
 
-struct restoring {
-    core_t *core;
-    size_t count, failed;
-};
-
-static void restore_handler(struct span key, void *arg)
+static int restore(struct broker *self)
 {
-    struct restoring *restoring = arg;
-    if (core_restore_handler(restoring->core, key))
-        restoring->count++;
-    else
-        restoring->failed++;
-}
-
-/* Without one of them somebody could be let in whom it would refuse. */
-static int restore_handlers(struct broker *self)
-{
-    struct restoring restoring = {.core = self->core};
-    if (!store_visit_handlers(self->store, restore_handler, &restoring) || restoring.failed > 0)
+    struct store_loader loader;
+    struct core_restored restored;
+    int64_t began_ms = clock_monotonic_ms();
+    core_restore(self->core, began_ms, clock_wall_ms(), &loader);
+    if (!store_load(self->store, &loader))
         return fail(EXIT_FAILURE, "store.path", self->options->store.path,
-                    span_text("not all permission handlers in it can be read"));
-    if (restoring.count > 0)
-        log_info("handlers_restored", LOG_UINT("handlers", restoring.count));
+                    span_text("not all that it has kept can be read"));
+    core_end_restore(self->core, &restored);
+    if (plan_is_durable(self->options))
+        log_info("restored", LOG_UINT("streams", restored.streams),
+                 LOG_UINT("messages", restored.messages), LOG_UINT("keys", restored.keys),
+                 LOG_UINT("handlers", restored.handlers),
+                 LOG_UINT("ms", (uint64_t)(clock_monotonic_ms() - began_ms)));
     return EXIT_SUCCESS;
 }
 
@@ -397,12 +422,13 @@ static int start_core(struct broker *self)
         .unanswered_requests = (uint32_t)options->broker.unanswered_requests,
         .idempotency_ms = (int64_t)options->streams.idempotency_seconds * 1000,
         .idempotency_keys = options->streams.idempotency_keys,
+        .is_durable = plan_is_durable(options),
         .random = random_number,
         .metrics = &self->metrics,
     };
     settings.streams.random = random_number;
     self->core = core_new(&settings, clock_monotonic_ms());
-    return self->core ? restore_handlers(self) : fail_memory();
+    return self->core ? restore(self) : fail_memory();
 }
 
 static int start_bus(struct broker *self)
@@ -451,6 +477,8 @@ static int start_admin(struct broker *self)
 static int start_signals(struct broker *self)
 {
     sigset_t set;
+    signal(SIGXFSZ,
+           SIG_IGN); /* a file that may not grow is an error of its write, like a full disk */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
@@ -493,7 +521,7 @@ static void tell_started(const struct broker *self)
              LOG_TEXT("backends", options->broker.backends),
              LOG_TEXT("admin_address", options->broker.admin_address),
              LOG_UINT("admin_port", options->broker.admin_port),
-             LOG_TEXT("store", options->store.path));
+             LOG_TEXT("store", plan_is_durable(options) ? options->store.path : "memory"));
 }
 
 static void stop(struct broker *self)

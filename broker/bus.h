@@ -53,7 +53,7 @@ void bus_destroy(bus_t **self_p);
 
 /* Waits until a socket or one of the descriptors (-1: none) is readable, or for timeout_ms (-1: no
  * limit). readable[i] tells about fds[i]. */
-#define BUS_FDS 2
+#define BUS_FDS 3
 void bus_wait(bus_t *self, const int fds[BUS_FDS], bool readable[BUS_FDS], int64_t timeout_ms);
 
 /* Spans are valid until the next bus_receive_*. False when there is nothing now. */

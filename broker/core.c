@@ -26,7 +26,11 @@ core_t *core_new(const struct core_settings *settings, int64_t now_ms)
     self->tick_ms = self->second_ms = self->probe_ms = now_ms;
     self->started_ms = self->rates.at_ms = now_ms;
     self->node = strdup(settings->node);
-    self->streams = streams_new(&settings->streams, now_ms);
+    if (settings->is_durable) {
+        self->settings.streams.changed = core_note;
+        self->settings.streams.changed_arg = self;
+    }
+    self->streams = streams_new(&self->settings.streams, now_ms);
     self->idempotency = idempotency_new(settings->idempotency_ms, settings->idempotency_keys);
     self->parties = parties_new();
     self->presence = presence_new(&settings->presence, now_ms);
@@ -66,6 +70,7 @@ void core_destroy(core_t **self_p)
         parties_visit(self->parties, drop_permits, NULL);
     core_free_appends(self);
     effects_free(&self->effects);
+    effects_free(&self->notes);
     buffer_free(&self->body);
     buffer_free(&self->why);
     buffer_free(&self->answers);
@@ -91,8 +96,26 @@ uint64_t core_nonce(const core_t *self)
 
 /* --- effects --- */
 
+/* `once.until_ms` is how long from now on. */
+static void fill_append(const core_t *self, const struct append *append, struct store_append *out)
+{
+    out->stream = stream_header_key(append->header);
+    out->epoch = append->epoch;
+    out->offset = append->offset;
+    out->first = stream_first(&append->header->stream);
+    out->body = payload_span(append->body);
+    if (!append->entry)
+        return;
+    out->once.key = idempotency_key(append->entry);
+    memcpy(out->once.hash, append->entry->hash, sizeof out->once.hash);
+    out->once.until_ms = self->settings.idempotency_ms;
+}
+
 void core_take_effect(core_t *self, struct core_effect *out)
 {
+    core_take_note(self, out);
+    if (out->kind == CORE_NOTE)
+        return;
     for (;;) {
         effects_take(&self->effects, out);
         if (out->kind == CORE_REGISTER &&
@@ -103,10 +126,7 @@ void core_take_effect(core_t *self, struct core_effect *out)
         const struct append *append = core_find_append(self, out->append.ticket);
         if (!append)
             continue; /* an earlier append of its stream failed meanwhile */
-        out->append.stream = stream_header_key(append->header);
-        out->append.epoch = append->epoch;
-        out->append.offset = append->offset;
-        out->append.body = payload_span(append->body);
+        fill_append(self, append, &out->append);
         return;
     }
 }
@@ -118,7 +138,8 @@ size_t core_effect_bytes(const core_t *self)
 
 bool core_is_settled(const core_t *self)
 {
-    return self->appends.first == self->appends.next && effects_is_empty(&self->effects);
+    return self->appends.first == self->appends.next && effects_is_empty(&self->effects) &&
+           effects_is_empty(&self->notes);
 }
 
 void core_sent(core_t *self, party_t *to, enum core_sent sent)

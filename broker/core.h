@@ -36,6 +36,7 @@ struct core_settings {
     uint32_t unanswered_requests;
     int64_t idempotency_ms;
     size_t idempotency_keys;
+    bool is_durable; /* the store keeps what it is told: CORE_NOTE */
     uint64_t (*random)(void *arg);
     void *random_arg;
     struct broker_metrics *metrics; /* borrowed; the core counts in it */
@@ -48,6 +49,7 @@ enum core_effect_kind {
     CORE_PUBLISH,        /* publish `bytes` followed by `body` as one frame on XPUB */
     CORE_APPEND,         /* hand `append` to the store */
     CORE_REGISTER,       /* hand `registration` to the store */
+    CORE_NOTE,           /* hand `note` to the store */
     CORE_GATEWAY_JOINED, /* for the log: `bytes` is its name */
     CORE_GATEWAY_LEFT,
     CORE_GATEWAY_REFUSED /* for the log: `bytes` says why */
@@ -61,8 +63,9 @@ struct core_effect {
     struct span peer;
     struct span bytes;
     struct span body;
-    struct store_append append;
+    struct store_append append; /* but for at_ms and once.until_ms, which is set relative to now */
     struct store_registration registration;
+    struct store_note note;
 };
 
 /* Copies the settings. NULL only when memory is exhausted. */
@@ -85,9 +88,13 @@ void core_stored(core_t *self, uint64_t ticket, enum store_outcome outcome, int6
 
 /* Its word on a registration. */
 void core_registered(core_t *self, uint64_t ticket, enum store_outcome outcome, int64_t now_ms);
-/* At the start: a handler that the store remembers. False: its key is none, or memory is exhausted.
- */
-bool core_restore_handler(core_t *self, struct span key);
+/* At the start: what store_load is to call. Afterwards core_restored. `wall_ms` is what the wall
+ * clock says at now_ms. */
+struct core_restored {
+    size_t streams, messages, keys, handlers;
+};
+void core_restore(core_t *self, int64_t now_ms, int64_t wall_ms, struct store_loader *out);
+void core_end_restore(core_t *self, struct core_restored *out);
 
 enum core_sent {
     CORE_SENT,    /* handed to the socket */

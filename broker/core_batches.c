@@ -99,8 +99,11 @@ static void send_batch(core_t *core, struct batch *batch, int64_t now_ms)
     write_batch(core, batch);
 }
 
+/* A worker is told that it is registered before it is asked. */
 static bool may_send(const asks_t *self, const handler_t *handler, int64_t now_ms)
 {
+    if (!handler->is_stored)
+        return false;
     if (handler->site->batches >= self->settings.batches)
         return false;
     return handler->batches < ASKS_AT_ONCE || handler->waiting_count >= ASKS_GATHER ||

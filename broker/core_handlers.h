@@ -27,3 +27,7 @@ void core_list_handlers(struct core *core, struct party *from,
 bool core_find_registration(struct core *core, uint64_t ticket, struct store_registration *out);
 /* A backend went away: nobody asks it any more. */
 void core_backend_gone(struct core *core, struct party *backend);
+
+/* At the start: a handler that the store remembers. False: its key is none, it is there already, or
+ * memory is exhausted. */
+bool core_restore_handler(struct core *core, struct span key);

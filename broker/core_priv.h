@@ -16,6 +16,7 @@
  *   core_publish.c    a publication's way: checked, assigned, stored, published, acknowledged
  *   core_subscribe.c  gateways: who is there, subscriptions, fences
  *   core_answers.c    their questions, and what was missed
+ *   core_restore.c    what the store keeps, and gives back at the start
  *   core_relay.c      what they have to say to each other
  *   core_presence.c   who is there, on all gateways
  *   core_status.c     what they say of themselves, /status
@@ -84,6 +85,14 @@ struct core_rates {
     double acknowledged, published;               /* per second, in the second before */
 };
 
+/* While the store tells what it has kept. */
+struct restoring {
+    int64_t now_ms, wall_ms;
+    stream_header_t *header; /* whose messages come now; NULL: none */
+    uint64_t offset;         /* its position */
+    struct core_restored result;
+};
+
 struct core {
     struct core_settings settings;
     char *node;
@@ -97,8 +106,9 @@ struct core {
     registrations_t *registrations;
     revocations_t *revocations;
     wire_reader_t *reader, *id_reader;
-    struct effects effects;
+    struct effects effects, notes;
     struct appends appends;
+    struct restoring restoring;
 
     /* scratch */
     struct buffer body, why, answers, publications;
@@ -169,6 +179,13 @@ void core_probe_gateway(core_t *core, party_t *gateway);
 void core_make_ready(core_t *core, party_t *gateway);
 /* One frame of questions. */
 void core_ask(core_t *core, party_t *gateway, struct span frame);
+
+/* --- core_restore.c --- */
+
+/* A streams_changed_fn: arg is the core. */
+void core_note(void *arg, enum streams_change change, const stream_header_t *header);
+/* The next note, or CORE_NOTHING. */
+void core_take_note(core_t *core, struct core_effect *out);
 
 /* --- core_relay.c --- */
 

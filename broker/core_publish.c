@@ -74,13 +74,16 @@ static void decide_waiters(core_t *core, struct append *append, struct result re
     }
 }
 
-static void fail_append(core_t *core, struct append *append)
+static void fail_append(core_t *core, struct append *append, enum store_outcome outcome)
 {
-    struct result result = {.status = STATUS_UNAVAILABLE};
+    struct result result = {.status = outcome == STORE_FULL ? STATUS_NO_SPACE : STATUS_UNAVAILABLE};
+    const char *why = outcome == STORE_FULL ? "the store has no space left"
+                      : outcome == STORE_UNKNOWN || outcome == STORE_DOUBTED
+                          ? "the store does not know whether it has kept it"
+                          : "the store could not keep it";
     if (append->entry)
         idempotency_forget(core->idempotency, append->entry);
-    request_refuse(core, append->request, append->index, result.status,
-                   span_text("the store could not commit it"));
+    request_refuse(core, append->request, append->index, result.status, span_text(why));
     decide_waiters(core, append, result);
     end_append(core, append);
 }
@@ -91,7 +94,7 @@ void core_free_appends(core_t *core)
     for (uint64_t ticket = appends->first; ticket < appends->next; ticket++) {
         struct append *append = find(core, ticket);
         if (append)
-            fail_append(core, append);
+            fail_append(core, append, STORE_FAILED);
     }
     free(appends->items);
 }
@@ -127,7 +130,8 @@ static void commit(core_t *core, struct append *append, int64_t now_ms)
 }
 
 /* Fails the appends of one stream from this offset on; returns how many. */
-static uint32_t fail_from(core_t *core, const stream_header_t *header, uint64_t offset)
+static uint32_t fail_from(core_t *core, const stream_header_t *header, uint64_t offset,
+                          enum store_outcome outcome)
 {
     uint32_t count = 0;
     uint64_t next = core->appends.next;
@@ -135,7 +139,7 @@ static uint32_t fail_from(core_t *core, const stream_header_t *header, uint64_t 
         struct append *append = find(core, ticket);
         if (!append || append->header != header || append->offset < offset)
             continue;
-        fail_append(core, append);
+        fail_append(core, append, outcome);
         count++;
     }
     return count;
@@ -152,10 +156,13 @@ void core_stored(core_t *self, uint64_t ticket, enum store_outcome outcome, int6
         commit(self, append, now_ms);
         break;
     case STORE_FAILED:
-        streams_fail(self->streams, header, fail_from(self, header, append->offset), now_ms);
+    case STORE_FULL:
+    case STORE_DOUBTED:
+        streams_fail(self->streams, header, fail_from(self, header, append->offset, outcome),
+                     now_ms);
         break;
     case STORE_UNKNOWN:
-        fail_from(self, header, 0);
+        fail_from(self, header, 0, outcome);
         streams_restart(self->streams, header, now_ms);
         break;
     }

@@ -22,10 +22,14 @@ struct idempotency {
     struct idempotency_entry *first, *last;
 };
 
+struct span idempotency_key(const struct idempotency_entry *entry)
+{
+    return span_of(entry->key, entry->key_size);
+}
+
 static struct span entry_key(const void *item)
 {
-    const struct idempotency_entry *entry = item;
-    return span_of(entry->key, entry->key_size);
+    return idempotency_key(item);
 }
 
 idempotency_t *idempotency_new(int64_t memory_ms, size_t keys)
@@ -113,16 +117,37 @@ enum idempotency_claim idempotency_claim(idempotency_t *self, struct span addres
     return IDEMPOTENCY_NEW;
 }
 
+static void confirm(idempotency_t *self, struct idempotency_entry *entry, uint64_t epoch,
+                    uint64_t offset, int64_t until_ms)
+{
+    entry->done = true;
+    entry->epoch = epoch;
+    entry->offset = offset;
+    entry->until_ms = until_ms;
+    *(self->last ? &self->last->next : &self->first) = entry;
+    self->last = entry;
+}
+
 void idempotency_confirm(idempotency_t *self, struct idempotency_entry *entry, uint64_t epoch,
                          uint64_t offset, int64_t now_ms)
 {
     assert(!entry->done);
-    entry->done = true;
-    entry->epoch = epoch;
-    entry->offset = offset;
-    entry->until_ms = now_ms + self->memory_ms;
-    *(self->last ? &self->last->next : &self->first) = entry;
-    self->last = entry;
+    confirm(self, entry, epoch, offset, now_ms + self->memory_ms);
+}
+
+bool idempotency_restore(idempotency_t *self, struct span whole, const uint64_t hash[2],
+                         uint64_t epoch, uint64_t offset, int64_t until_ms)
+{
+    struct idempotency_entry *entry = NULL;
+    if (whole.size <= KEY_MAX && !map_get(self->entries, whole))
+        entry = add(self, whole);
+    if (!entry)
+        return false;
+    memcpy(entry->hash, hash, sizeof entry->hash);
+    if (self->last && until_ms < self->last->until_ms)
+        until_ms = self->last->until_ms; /* the clock was set back between them */
+    confirm(self, entry, epoch, offset, until_ms);
+    return true;
 }
 
 void idempotency_forget(idempotency_t *self, struct idempotency_entry *entry)

@@ -35,6 +35,9 @@ struct idempotency_entry {
     uint8_t key[]; /* canonical address, then the backend's key */
 };
 
+/* For a copy of the entry. */
+struct span idempotency_key(const struct idempotency_entry *entry);
+
 /* NULL only when memory is exhausted. */
 idempotency_t *idempotency_new(int64_t memory_ms, size_t keys);
 void idempotency_destroy(idempotency_t **self_p);
@@ -46,6 +49,10 @@ enum idempotency_claim idempotency_claim(idempotency_t *self, struct span addres
                                          struct idempotency_entry **out);
 void idempotency_confirm(idempotency_t *self, struct idempotency_entry *entry, uint64_t epoch,
                          uint64_t offset, int64_t now_ms);
+/* At the start: a confirmed one from before; `whole` is address and key. Those whose time is over
+ * first come first. False when there is no room, or it is there already. */
+bool idempotency_restore(idempotency_t *self, struct span whole, const uint64_t hash[2],
+                         uint64_t epoch, uint64_t offset, int64_t until_ms);
 /* Frees an entry that is not confirmed. */
 void idempotency_forget(idempotency_t *self, struct idempotency_entry *entry);
 

@@ -142,3 +142,8 @@ void plan_free(struct plan *self)
     free(self->sites);
     *self = (struct plan){0};
 }
+
+bool plan_is_durable(const options_t *options)
+{
+    return options->store.engine != STORE_ENGINE_MEMORY;
+}

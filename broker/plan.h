@@ -27,6 +27,8 @@ struct plan {
 bool plan_make(struct plan *self, const options_t *options);
 void plan_free(struct plan *self);
 
+/* Does the store keep anything? */
+bool plan_is_durable(const options_t *options);
 struct presence_settings plan_presence(const options_t *options);
 
 /* Borrows from the plan. The rules are those of options->rule, in that order. */

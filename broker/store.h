@@ -5,24 +5,56 @@
 #include "proto/buffer.h"
 #include "proto/span.h"
 
-/* store - where publications become permanent. One interface, several engines.
+/* store - where publications become permanent. One interface, two engines.
  *
- * An append is accepted now and completes later, by store_next: durable engines commit many at
+ * An append is accepted now and completes later, by store_next: a durable engine commits many at
  * once. Completions of one stream come in the order of its appends. When one is not committed, then
  * no later one of its stream that was accepted before this was reported is or ever will be: the
  * caller uses their offsets again, and ignores what may still be reported about them.
+ *
+ * What is kept is read once, at the start (store_load); from then on the caller has all of it in
+ * memory. It says what it keeps no longer.
  */
 enum store_outcome {
     STORE_COMMITTED,
     STORE_FAILED, /* surely not committed */
+    STORE_FULL,   /* the same: there is no space left */
+    /* A crash before anything else is committed may find it committed. Whatever takes its place
+     * ends that, so its offset is used again: but who asked for it must be told the doubt. */
+    STORE_DOUBTED,
     STORE_UNKNOWN /* committed or not: the history of the stream cannot be trusted any more */
+};
+
+/* The key under which a backend may ask for the same publication again. */
+struct store_key {
+    struct span key; /* opaque, with the address; empty: none */
+    uint64_t hash[2];
+    int64_t until_ms; /* of the wall clock */
 };
 
 struct store_append {
     uint64_t ticket; /* the caller's; comes back in the completion */
     struct span stream;
-    uint64_t epoch, offset;
-    struct span body; /* all spans are borrowed for the call */
+    uint64_t epoch, offset; /* offset 1 begins an epoch */
+    uint64_t first;         /* messages in front of it are not kept any more */
+    int64_t at_ms;          /* of the wall clock */
+    struct span body;       /* all spans are borrowed for the call */
+    struct store_key once;
+};
+
+/* What is no append, and not waited for: when it is lost, the store keeps more than it should, or
+ * a stream without messages gets another epoch after a restart. */
+enum store_note_kind {
+    STORE_MADE,    /* a stream begins, without messages */
+    STORE_TRIMMED, /* messages in front of `first` are not kept any more */
+    STORE_ENDED    /* nor is anything of the stream */
+};
+
+struct store_note {
+    enum store_note_kind kind;
+    struct span stream;
+    uint64_t epoch; /* MADE */
+    uint64_t first; /* TRIMMED */
 };
 
 /* A handler is registered, or is not any more: kept under an opaque key of at most
@@ -41,16 +73,34 @@ struct store_completion {
     enum store_outcome outcome;
 };
 
-typedef struct store store_t;
+/* What there is at the start. Streams first, each followed by its messages upwards, then keys, then
+ * handlers. Spans are valid for the call. False ends the loading. */
+struct store_loader {
+    void *arg;
+    bool (*stream)(void *arg, struct span stream, uint64_t epoch, uint64_t offset);
+    /* Of the stream that came last. A message that is missing was damaged, or is not kept. */
+    bool (*message)(void *arg, uint64_t offset, int64_t at_ms, struct span body);
+    bool (*key)(void *arg, const struct store_key *key, uint64_t epoch, uint64_t offset);
+    bool (*handler)(void *arg, struct span key);
+};
 
-/* The key is valid for the call. */
-typedef void store_visit_fn(struct span key, void *arg);
+/* Since the start, and now. */
+struct store_figures {
+    uint64_t commits, committed, failed, damaged;
+    uint64_t queued_bytes, file_bytes;
+    bool is_failing; /* the last attempt to write something has failed */
+};
+
+typedef struct store store_t;
 
 struct store_engine {
     bool (*append)(store_t *self, const struct store_append *append);
+    void (*note)(store_t *self, const struct store_note *note);
     bool (*registration)(store_t *self, const struct store_registration *registration);
-    bool (*visit_handlers)(store_t *self, store_visit_fn *visit, void *arg);
+    bool (*load)(store_t *self, const struct store_loader *loader);
     bool (*next)(store_t *self, struct store_completion *out);
+    int (*fd)(const store_t *self);
+    void (*measure)(store_t *self, struct store_figures *out);
     void (*destroy)(store_t *self);
 };
 
@@ -63,16 +113,23 @@ struct store {
  * memory is exhausted. */
 store_t *store_memory_new(void);
 
-/* The same, and handlers are kept in a file, which is made when it is not there and which no other
- * process may have open. What was accepted since the last store_next is committed by the next one,
- * all at once and synchronously (SQLite, WAL, synchronous=FULL); it fails or not as a whole. NULL
- * on failure: *why says what is wrong with the file; empty: memory is exhausted. */
-store_t *store_sqlite_new(const char *path, struct buffer *why);
+/* Keeps all in a file, which is made when it is not there and which no other process may have open:
+ * SQLite, WAL, synchronous=FULL. One thread of its own writes; it commits what has come while it
+ * was writing before, STORE_BATCH at most, all at once. What it fails to write is rolled back, and
+ * the next attempt may succeed. At most `queue_bytes` wait to be written. NULL on failure: *why
+ * says what is wrong with the file; empty: memory is exhausted. */
+#define STORE_BATCH 256
+store_t *store_sqlite_new(const char *path, size_t queue_bytes, struct buffer *why);
 
-/* False: not accepted (no memory), which is the same as STORE_FAILED. */
+/* False: not accepted (no memory, or too much waits), which is the same as STORE_FAILED. */
 static inline bool store_append(store_t *self, const struct store_append *append)
 {
     return self->engine->append(self, append);
+}
+
+static inline void store_note(store_t *self, const struct store_note *note)
+{
+    self->engine->note(self, note);
 }
 
 /* False: not accepted, which is the same as STORE_FAILED. */
@@ -81,11 +138,10 @@ static inline bool store_registration(store_t *self, const struct store_registra
     return self->engine->registration(self, registration);
 }
 
-/* Each handler that is registered, in no order; nothing may be registered meanwhile. False: some
- * could not be read, so nobody may be let in as if they were not registered. */
-static inline bool store_visit_handlers(store_t *self, store_visit_fn *visit, void *arg)
+/* Once, before anything is written. False: something could not be read, or the loader said so. */
+static inline bool store_load(store_t *self, const struct store_loader *loader)
 {
-    return self->engine->visit_handlers(self, visit, arg);
+    return self->engine->load(self, loader);
 }
 
 /* False when nothing is complete now. */
@@ -94,7 +150,18 @@ static inline bool store_next(store_t *self, struct store_completion *out)
     return self->engine->next(self, out);
 }
 
-/* Sets *self_p to NULL; safe on NULL. */
+/* Readable when something was completed since store_next said false; -1: it has all at once. */
+static inline int store_fd(const store_t *self)
+{
+    return self->engine->fd(self);
+}
+
+static inline void store_measure(store_t *self, struct store_figures *out)
+{
+    self->engine->measure(self, out);
+}
+
+/* What was accepted is written before. Sets *self_p to NULL; safe on NULL. */
 static inline void store_destroy(store_t **self_p)
 {
     store_t *self = *self_p;

@@ -44,12 +44,29 @@ static bool registration(store_t *store, const struct store_registration *what)
     return what->key.size <= STORE_HANDLER_KEY_MAX && accept(engine_of(store), true, what->ticket);
 }
 
-static bool visit_handlers(store_t *store, store_visit_fn *visit, void *arg)
+static void note(store_t *store, const struct store_note *what)
 {
     (void)store;
-    (void)visit;
-    (void)arg;
+    (void)what;
+}
+
+static bool load(store_t *store, const struct store_loader *loader)
+{
+    (void)store;
+    (void)loader;
     return true;
+}
+
+static int fd(const store_t *store)
+{
+    (void)store;
+    return -1;
+}
+
+static void measure(store_t *store, struct store_figures *out)
+{
+    (void)store;
+    *out = (struct store_figures){0};
 }
 
 static bool next(store_t *store, struct store_completion *out)
@@ -71,7 +88,8 @@ static void destroy(store_t *store)
 
 store_t *store_memory_new(void)
 {
-    static const struct store_engine engine = {append, registration, visit_handlers, next, destroy};
+    static const struct store_engine engine = {append, note, registration, load,
+                                               next,   fd,   measure,      destroy};
     struct store_memory *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;

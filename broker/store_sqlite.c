@@ -1,379 +1,446 @@
 #include <errno.h>
-#include <fcntl.h>
-#include <sqlite3.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/store.h"
+#include "broker/store_file.h"
+#include "broker/store_records.h"
+#include "common/clock.h"
 #include "common/log.h"
 
-#define SCHEMA_VERSION 1
-#define APPLICATION_ID 0x4d6c7263 /* "Mlrc": so that no other database is taken for ours */
+/* While writing fails and nobody asks for it: how often it is tried all the same. */
+#define PROBE_MS 1000
 
-/* A registration on its way. */
-struct change {
-    struct change *next;
+/* Something to be written: copies of what it needs stand behind it, in this order: stream or
+ * handler, body, key. */
+struct item {
+    STAILQ_ENTRY(item) link;
+    enum { ITEM_APPEND, ITEM_NOTE, ITEM_REGISTRATION } kind;
     uint64_t ticket;
     enum store_outcome outcome;
-    bool removed;
-    size_t key_size;
-    uint8_t key[];
+    union {
+        struct store_append append;
+        struct store_note note;
+        struct store_registration registration;
+    } as;
+    size_t size;
+    uint8_t bytes[];
 };
 
-struct changes {
-    struct change *first, **end; /* end: where the next one goes */
-};
+STAILQ_HEAD(items, item);
 
+/* Threads: the caller's owns `reported`, the writer's the connection and `records`, from the first
+ * append on; `lock` guards what is between `wanted` and `figures`. */
 struct store_sqlite {
     store_t store;
-    store_t *appends; /* in memory */
     sqlite3 *db;
-    sqlite3_stmt *add, *remove;
-    struct changes accepted; /* since the last commit */
-    struct changes decided;  /* not yet reported */
+    store_records_t *records;
+    char *path;
+    size_t queue_bytes;
+    pthread_t writer;
+    size_t failed_bytes; /* the writer's: the largest item of the last transaction that failed */
+    int64_t probe_at_ms; /* the writer's: not before */
+    bool is_running;
+    int event; /* readable when something is decided */
+    struct items reported;
+
+    pthread_mutex_t lock;
+    pthread_cond_t wanted; /* something is accepted, or the end */
+    struct items accepted, decided;
+    bool is_ending;
+    struct store_figures figures;
 };
 
-static struct store_sqlite *engine_of(store_t *store)
+static struct store_sqlite *engine_of(const store_t *store)
 {
-    return (struct store_sqlite *)store;
+    return (struct store_sqlite *)(uintptr_t)store;
 }
 
-/* --- lists --- */
+/* --- the caller's side --- */
 
-static void changes_clear(struct changes *self)
+static struct item *item_new(size_t size)
 {
-    *self = (struct changes){.end = &self->first};
+    struct item *item = malloc(sizeof *item + size);
+    if (item)
+        item->size = 0;
+    return item;
 }
 
-static struct change *changes_take(struct changes *self)
+/* The item's own copy. */
+static struct span keep(struct item *item, struct span bytes)
 {
-    struct change *change = self->first;
-    if (!change)
-        return NULL;
-    self->first = change->next;
-    if (!self->first)
-        changes_clear(self);
-    return change;
+    uint8_t *copy = item->bytes + item->size;
+    if (bytes.size)
+        memcpy(copy, bytes.data, bytes.size);
+    item->size += bytes.size;
+    return span_of(copy, bytes.size);
 }
 
-static void changes_put(struct changes *self, struct change *change)
+/* Takes the item over. */
+static bool accept(struct store_sqlite *self, struct item *item)
 {
-    change->next = NULL;
-    *self->end = change;
-    self->end = &change->next;
+    pthread_mutex_lock(&self->lock);
+    bool fits = self->figures.queued_bytes + item->size <= self->queue_bytes;
+    if (fits) {
+        self->figures.queued_bytes += item->size;
+        STAILQ_INSERT_TAIL(&self->accepted, item, link);
+        pthread_cond_signal(&self->wanted);
+    }
+    pthread_mutex_unlock(&self->lock);
+    if (!fits)
+        free(item);
+    return fits;
 }
 
-static void changes_free(struct changes *self)
+static bool append(store_t *store, const struct store_append *what)
 {
-    struct change *change;
-    while ((change = changes_take(self)))
-        free(change);
+    struct item *item = item_new(what->stream.size + what->body.size + what->once.key.size);
+    if (!item)
+        return false;
+    item->kind = ITEM_APPEND;
+    item->ticket = what->ticket;
+    item->as.append = *what;
+    item->as.append.stream = keep(item, what->stream);
+    item->as.append.body = keep(item, what->body);
+    item->as.append.once.key = keep(item, what->once.key);
+    return accept(engine_of(store), item);
 }
 
-/* --- statements --- */
-
-static bool run(struct store_sqlite *self, const char *sql)
+static void note(store_t *store, const struct store_note *what)
 {
-    return sqlite3_exec(self->db, sql, NULL, NULL, NULL) == SQLITE_OK;
-}
-
-static bool prepare(struct store_sqlite *self, const char *sql, sqlite3_stmt **out)
-{
-    return sqlite3_prepare_v3(self->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) == SQLITE_OK;
-}
-
-/* The number in the first row. */
-static bool read_number(struct store_sqlite *self, const char *sql, int64_t *out)
-{
-    sqlite3_stmt *statement = NULL;
-    bool got = prepare(self, sql, &statement) && sqlite3_step(statement) == SQLITE_ROW;
-    if (got)
-        *out = sqlite3_column_int64(statement, 0);
-    return sqlite3_finalize(statement) == SQLITE_OK && got;
-}
-
-/* The text in the first row, behind *out. */
-static bool read_text(struct store_sqlite *self, const char *sql, struct buffer *out)
-{
-    sqlite3_stmt *statement = NULL;
-    bool got = prepare(self, sql, &statement) && sqlite3_step(statement) == SQLITE_ROW;
-    if (got)
-        buffer_put(out, sqlite3_column_text(statement, 0),
-                   (size_t)sqlite3_column_bytes(statement, 0));
-    return sqlite3_finalize(statement) == SQLITE_OK && got;
-}
-
-/* The last failure in words that help an operator. Nothing when memory is exhausted. */
-static void explain(const struct store_sqlite *self, struct buffer *why)
-{
-    int code = self->db ? sqlite3_extended_errcode(self->db) : SQLITE_NOMEM;
-    if (code == SQLITE_READONLY_DIRECTORY) {
-        buffer_put_text(why, "its folder may not be written to: it has files beside it");
+    struct item *item = item_new(what->stream.size);
+    if (!item)
         return;
-    }
-    switch (code & 0xff) {
-    case SQLITE_NOMEM:
-        break;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        buffer_put_text(why, "another process has it open; each broker needs a file of its own");
-        break;
-    case SQLITE_NOTADB:
-        buffer_put_text(why, "it is no database");
-        break;
-    case SQLITE_CORRUPT:
-        buffer_put_text(why, "it is damaged");
-        break;
-    case SQLITE_READONLY:
-        buffer_put_text(why, "it may not be written to");
-        break;
-    case SQLITE_CANTOPEN:
-        buffer_printf(why, "it cannot be opened: %s", strerror(sqlite3_system_errno(self->db)));
-        break;
-    default:
-        buffer_put_text(why, sqlite3_errmsg(self->db));
-        if (sqlite3_system_errno(self->db))
-            buffer_printf(why, ": %s", strerror(sqlite3_system_errno(self->db)));
-        break;
-    }
+    item->kind = ITEM_NOTE;
+    item->as.note = *what;
+    item->as.note.stream = keep(item, what->stream);
+    accept(engine_of(store), item);
 }
-
-static bool fail(const struct store_sqlite *self, struct buffer *why)
-{
-    explain(self, why);
-    return false;
-}
-
-/* --- opening the file --- */
-
-/* An empty file that nobody else can read, where there is none. One that is there is not opened
- * here: closing it would end the locks that this process may have on it. */
-static bool make_file(const char *path, struct buffer *why)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        close(fd);
-    if (fd >= 0 || errno == EEXIST)
-        return true;
-    buffer_printf(why, "it cannot be made: %s",
-                  errno == ENOENT ? "its folder does not exist" : strerror(errno));
-    return false;
-}
-
-static bool open_file(struct store_sqlite *self, const char *path, struct buffer *why)
-{
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    if (sqlite3_open_v2(path, &self->db, flags, NULL) != SQLITE_OK)
-        return fail(self, why);
-    if (sqlite3_db_readonly(self->db, "main")) {
-        buffer_put_text(why, "it may not be written to");
-        return false;
-    }
-    /* From the first read on, until the end of the process. */
-    return run(self, "PRAGMA locking_mode = EXCLUSIVE") || fail(self, why);
-}
-
-/* Before anything is written, for it may be a file of somebody else. */
-static bool check_owner(struct store_sqlite *self, int64_t *version, struct buffer *why)
-{
-    int64_t application = 0, tables = 0;
-    if (!read_number(self, "PRAGMA application_id", &application) ||
-        !read_number(self, "PRAGMA user_version", version) ||
-        !read_number(self, "SELECT count(*) FROM sqlite_schema", &tables))
-        return fail(self, why);
-    bool is_new = application == 0 && *version == 0 && tables == 0;
-    if (application != APPLICATION_ID && !is_new) {
-        buffer_put_text(why, "it is a database, but of another program");
-        return false;
-    }
-    if (*version > SCHEMA_VERSION) {
-        buffer_printf(
-            why,
-            "a newer Millrace has written it (schema %lld, this one knows %d); start that "
-            "one, or put back a copy from before",
-            (long long)*version, SCHEMA_VERSION);
-        return false;
-    }
-    return true;
-}
-
-/* What is committed is on the disk, also when the machine loses its power. */
-static bool make_durable(struct store_sqlite *self, struct buffer *why)
-{
-    struct buffer mode = {0};
-    bool done = read_text(self, "PRAGMA journal_mode = WAL", &mode) &&
-                run(self, "PRAGMA synchronous = FULL");
-    if (!done)
-        explain(self, why);
-    else if (!span_is(buffer_span(&mode), "wal"))
-        buffer_put_text(why, "its file system cannot keep a write-ahead log");
-    done = done && span_is(buffer_span(&mode), "wal");
-    buffer_free(&mode);
-    return done;
-}
-
-/* Pages that cannot be read are found now rather than when a registration is not. */
-static bool check_pages(struct store_sqlite *self, struct buffer *why)
-{
-    struct buffer found = {0};
-    bool read = read_text(self, "PRAGMA quick_check(1)", &found);
-    bool sound = read && span_is(buffer_span(&found), "ok");
-    if (!read)
-        explain(self, why);
-    else if (!sound)
-        buffer_printf(why, "it is damaged: %.*s", SPAN_ARG(buffer_span(&found)));
-    buffer_free(&found);
-    return sound;
-}
-
-static bool make_tables(struct store_sqlite *self)
-{
-    char sql[256];
-    sqlite3_snprintf(sizeof sql, sql,
-                     "BEGIN IMMEDIATE;"
-                     "CREATE TABLE handlers (key BLOB PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID;"
-                     "PRAGMA application_id = %d; PRAGMA user_version = %d;"
-                     "COMMIT",
-                     APPLICATION_ID, SCHEMA_VERSION);
-    return run(self, sql);
-}
-
-static bool start(struct store_sqlite *self, const char *path, struct buffer *why)
-{
-    int64_t version = 0;
-    if (!make_file(path, why) || !open_file(self, path, why) || !check_owner(self, &version, why) ||
-        !make_durable(self, why) || !check_pages(self, why))
-        return false;
-    /* Even where there is nothing to write: it takes the lock. */
-    if (version == 0 ? !make_tables(self) : !run(self, "BEGIN IMMEDIATE; COMMIT"))
-        return fail(self, why);
-    return (prepare(self, "INSERT OR IGNORE INTO handlers VALUES (?)", &self->add) &&
-            prepare(self, "DELETE FROM handlers WHERE key = ?", &self->remove)) ||
-           fail(self, why);
-}
-
-/* --- registrations --- */
 
 static bool registration(store_t *store, const struct store_registration *what)
 {
     if (what->key.size > STORE_HANDLER_KEY_MAX)
         return false;
-    struct change *change = malloc(sizeof *change + what->key.size);
-    if (!change)
+    struct item *item = item_new(what->key.size);
+    if (!item)
         return false;
-    *change = (struct change){
-        .ticket = what->ticket, .removed = what->removed, .key_size = what->key.size};
-    if (what->key.size)
-        memcpy(change->key, what->key.data, what->key.size);
-    changes_put(&engine_of(store)->accepted, change);
-    return true;
+    item->kind = ITEM_REGISTRATION;
+    item->ticket = what->ticket;
+    item->as.registration = *what;
+    item->as.registration.key = keep(item, what->key);
+    return accept(engine_of(store), item);
 }
 
-static bool write_change(struct store_sqlite *self, const struct change *change)
+/* Takes over what was decided since it was called last. */
+static void collect(struct store_sqlite *self)
 {
-    sqlite3_stmt *statement = change->removed ? self->remove : self->add;
-    bool written = sqlite3_bind_blob(statement, 1, change->key, (int)change->key_size,
-                                     SQLITE_STATIC) == SQLITE_OK &&
-                   sqlite3_step(statement) == SQLITE_DONE;
-    sqlite3_reset(statement);
-    sqlite3_clear_bindings(statement);
-    return written;
-}
-
-static bool write_accepted(struct store_sqlite *self)
-{
-    if (!run(self, "BEGIN IMMEDIATE"))
-        return false;
-    for (const struct change *change = self->accepted.first; change; change = change->next)
-        if (!write_change(self, change))
-            return false;
-    return run(self, "COMMIT");
-}
-
-static void give_up(struct store_sqlite *self)
-{
-    struct buffer why = {0};
-    explain(self, &why);
-    log_error("store_failed", LOG_SPAN("reason", buffer_span(&why)));
-    buffer_free(&why);
-    if (!sqlite3_get_autocommit(self->db))
-        run(self, "ROLLBACK");
-}
-
-static void commit(struct store_sqlite *self)
-{
-    enum store_outcome outcome = STORE_COMMITTED;
-    if (!write_accepted(self)) {
-        give_up(self);
-        outcome = STORE_FAILED;
-    }
-    struct change *change;
-    while ((change = changes_take(&self->accepted))) {
-        change->outcome = outcome;
-        changes_put(&self->decided, change);
-    }
-}
-
-static bool visit_handlers(store_t *store, store_visit_fn *visit, void *arg)
-{
-    struct store_sqlite *self = engine_of(store);
-    sqlite3_stmt *statement = NULL;
-    int result = SQLITE_ERROR;
-    if (prepare(self, "SELECT key FROM handlers", &statement)) {
-        while ((result = sqlite3_step(statement)) == SQLITE_ROW)
-            visit(span_of(sqlite3_column_blob(statement, 0),
-                          (size_t)sqlite3_column_bytes(statement, 0)),
-                  arg);
-    }
-    sqlite3_finalize(statement);
-    return result == SQLITE_DONE;
-}
-
-/* --- the engine --- */
-
-static bool append(store_t *store, const struct store_append *what)
-{
-    return store_append(engine_of(store)->appends, what);
+    uint64_t count;
+    ssize_t got = read(self->event, &count, sizeof count);
+    (void)got; /* nothing, when nothing was decided */
+    pthread_mutex_lock(&self->lock);
+    STAILQ_CONCAT(&self->reported, &self->decided);
+    pthread_mutex_unlock(&self->lock);
 }
 
 static bool next(store_t *store, struct store_completion *out)
 {
     struct store_sqlite *self = engine_of(store);
-    if (self->accepted.first)
-        commit(self);
-    struct change *change = changes_take(&self->decided);
-    if (!change)
-        return store_next(self->appends, out);
-    *out = (struct store_completion){true, change->ticket, change->outcome};
-    free(change);
+    if (STAILQ_EMPTY(&self->reported))
+        collect(self);
+    struct item *item = STAILQ_FIRST(&self->reported);
+    if (!item)
+        return false;
+    STAILQ_REMOVE_HEAD(&self->reported, link);
+    *out = (struct store_completion){item->kind == ITEM_REGISTRATION, item->ticket, item->outcome};
+    free(item);
     return true;
+}
+
+static int fd(const store_t *store)
+{
+    return engine_of(store)->event;
+}
+
+static void measure(store_t *store, struct store_figures *out)
+{
+    struct store_sqlite *self = engine_of(store);
+    struct stat file = {0}, log = {0};
+    char log_path[4096];
+    pthread_mutex_lock(&self->lock);
+    *out = self->figures;
+    pthread_mutex_unlock(&self->lock);
+    bool has_log =
+        (size_t)snprintf(log_path, sizeof log_path, "%s-wal", self->path) < sizeof log_path &&
+        stat(log_path, &log) == 0;
+    if (stat(self->path, &file) == 0)
+        out->file_bytes = (uint64_t)file.st_size + (has_log ? (uint64_t)log.st_size : 0);
+}
+
+/* --- the writer's side --- */
+
+static bool write_item(struct store_sqlite *self, struct item *item)
+{
+    bool follows = true, written = false;
+    switch (item->kind) {
+    case ITEM_APPEND:
+        written = store_records_append(self->records, &item->as.append, &follows);
+        break;
+    case ITEM_NOTE:
+        written = store_records_note(self->records, &item->as.note);
+        break;
+    case ITEM_REGISTRATION:
+        written = store_records_register(self->records, item->as.registration.key,
+                                         item->as.registration.removed);
+        break;
+    }
+    item->outcome = follows ? STORE_COMMITTED : STORE_FAILED;
+    return written;
+}
+
+static bool write_all(struct store_sqlite *self, struct items *batch)
+{
+    struct item *item;
+    if (!store_records_begin(self->records))
+        return false;
+    STAILQ_FOREACH (item, batch, link)
+        if (!write_item(self, item))
+            return false;
+    return store_records_expire(self->records, clock_wall_ms());
+}
+
+/* Logs the first failure, not each. */
+static enum store_outcome failure(struct store_sqlite *self, bool is_sure, bool is_first)
+{
+    struct buffer why = {0};
+    bool is_full = store_records_is_full(self->records);
+    if (is_first) {
+        store_file_explain(self->db, &why);
+        log_error("store_failed", LOG_TEXT("store", self->path),
+                  LOG_SPAN("reason", buffer_span(&why)));
+        buffer_free(&why);
+    }
+    if (is_sure)
+        return is_full ? STORE_FULL : STORE_FAILED;
+    return STORE_DOUBTED;
+}
+
+static void set_outcomes(struct items *batch, enum store_outcome outcome)
+{
+    struct item *item;
+    STAILQ_FOREACH (item, batch, link)
+        item->outcome = outcome;
+}
+
+static size_t largest(const struct items *batch)
+{
+    size_t bytes = 0;
+    const struct item *item;
+    STAILQ_FOREACH (item, batch, link)
+        bytes = item->size > bytes ? item->size : bytes;
+    return bytes;
+}
+
+/* One transaction. */
+static bool write_batch(struct store_sqlite *self, struct items *batch)
+{
+    bool is_sure = true;
+    if (write_all(self, batch) && store_records_commit(self->records, &is_sure))
+        return true;
+    set_outcomes(batch, failure(self, is_sure, !self->figures.is_failing));
+    store_records_rollback(self->records);
+    self->failed_bytes = largest(batch);
+    return false;
+}
+
+/* Something as large as what has failed; not more often than each PROBE_MS. */
+static bool probe(struct store_sqlite *self)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms < self->probe_at_ms)
+        return false;
+    self->probe_at_ms = now_ms + PROBE_MS;
+    bool done = store_records_probe(self->records, self->failed_bytes);
+    store_records_rollback(self->records);
+    return done;
+}
+
+/* What is_failing becomes. Only the writer changes it, and may read it without the lock. While it
+ * is true, small items that find room do not mean that large ones would. */
+static bool write_or_probe(struct store_sqlite *self, struct items *batch, bool *done)
+{
+    bool was_failing = self->figures.is_failing;
+    *done = !STAILQ_EMPTY(batch) && write_batch(self, batch);
+    bool proves = *done && largest(batch) >= self->failed_bytes;
+    bool fails = STAILQ_EMPTY(batch) || *done ? was_failing && !proves && !probe(self) : true;
+    if (was_failing && !fails)
+        log_info("store_recovered", LOG_TEXT("store", self->path));
+    return fails;
+}
+
+static void take_batch(struct store_sqlite *self, struct items *batch)
+{
+    for (size_t count = 0; count < STORE_BATCH && !STAILQ_EMPTY(&self->accepted); count++) {
+        struct item *item = STAILQ_FIRST(&self->accepted);
+        STAILQ_REMOVE_HEAD(&self->accepted, link);
+        self->figures.queued_bytes -= item->size;
+        STAILQ_INSERT_TAIL(batch, item, link);
+    }
+}
+
+/* Hands over what somebody waits for; frees the rest. Holds the lock. */
+static void report(struct store_sqlite *self, struct items *batch)
+{
+    struct item *item;
+    while ((item = STAILQ_FIRST(batch))) {
+        STAILQ_REMOVE_HEAD(batch, link);
+        if (item->kind == ITEM_NOTE) {
+            free(item);
+            continue;
+        }
+        self->figures.committed += item->outcome == STORE_COMMITTED;
+        self->figures.failed += item->outcome != STORE_COMMITTED;
+        STAILQ_INSERT_TAIL(&self->decided, item, link);
+    }
+}
+
+/* Waits until there is something to do, or while writing fails, for a while. */
+static void wait_for_work(struct store_sqlite *self)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += PROBE_MS / 1000;
+    while (STAILQ_EMPTY(&self->accepted) && !self->is_ending) {
+        if (!self->figures.is_failing)
+            pthread_cond_wait(&self->wanted, &self->lock);
+        else if (pthread_cond_timedwait(&self->wanted, &self->lock, &end) == ETIMEDOUT)
+            return;
+    }
+}
+
+static void *write_on(void *arg)
+{
+    struct store_sqlite *self = arg;
+    pthread_mutex_lock(&self->lock);
+    for (;;) {
+        struct items batch = STAILQ_HEAD_INITIALIZER(batch);
+        wait_for_work(self);
+        if (STAILQ_EMPTY(&self->accepted) && self->is_ending)
+            break;
+        take_batch(self, &batch);
+        pthread_mutex_unlock(&self->lock);
+        bool done, fails = write_or_probe(self, &batch, &done);
+        pthread_mutex_lock(&self->lock);
+        self->figures.is_failing = fails;
+        self->figures.commits += done;
+        report(self, &batch);
+        ssize_t written = write(self->event, &(uint64_t){1}, sizeof(uint64_t));
+        (void)written; /* cannot fail: the counter has room for more than there is memory */
+    }
+    pthread_mutex_unlock(&self->lock);
+    return NULL;
+}
+
+/* --- life --- */
+
+/* Signals are the main thread's. */
+static bool start_writer(struct store_sqlite *self)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    self->is_running = pthread_create(&self->writer, NULL, write_on, self) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return self->is_running;
+}
+
+static bool load(store_t *store, const struct store_loader *loader)
+{
+    struct store_sqlite *self = engine_of(store);
+    uint64_t damaged = 0;
+    bool done = store_records_load(self->records, loader, &damaged);
+    self->figures.damaged = damaged;
+    if (damaged > 0)
+        log_error("store_damaged", LOG_TEXT("store", self->path), LOG_UINT("records", damaged));
+    return done;
+}
+
+static void free_items(struct items *list)
+{
+    struct item *item;
+    while ((item = STAILQ_FIRST(list))) {
+        STAILQ_REMOVE_HEAD(list, link);
+        free(item);
+    }
 }
 
 static void destroy(store_t *store)
 {
     struct store_sqlite *self = engine_of(store);
-    sqlite3_finalize(self->add);
-    sqlite3_finalize(self->remove);
+    if (self->is_running) {
+        pthread_mutex_lock(&self->lock);
+        self->is_ending = true;
+        pthread_cond_signal(&self->wanted);
+        pthread_mutex_unlock(&self->lock);
+        pthread_join(self->writer, NULL);
+    }
+    store_records_destroy(&self->records);
     sqlite3_close(self->db);
-    changes_free(&self->accepted);
-    changes_free(&self->decided);
-    store_destroy(&self->appends);
+    free_items(&self->accepted);
+    free_items(&self->decided);
+    free_items(&self->reported);
+    if (self->event >= 0)
+        close(self->event);
+    pthread_cond_destroy(&self->wanted);
+    pthread_mutex_destroy(&self->lock);
+    free(self->path);
     free(self);
 }
 
-store_t *store_sqlite_new(const char *path, struct buffer *why)
+static void init_sync(struct store_sqlite *self)
 {
-    static const struct store_engine engine = {append, registration, visit_handlers, next, destroy};
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&self->wanted, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&self->lock, NULL);
+    STAILQ_INIT(&self->accepted);
+    STAILQ_INIT(&self->decided);
+    STAILQ_INIT(&self->reported);
+}
+
+static bool start(struct store_sqlite *self, const char *path, struct buffer *why)
+{
+    self->path = strdup(path);
+    self->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->db = self->path && self->event >= 0 ? store_file_open(path, why) : NULL;
+    self->records = self->db ? store_records_new(self->db) : NULL;
+    if (self->db && !self->records)
+        store_file_explain(self->db, why);
+    return self->records && start_writer(self);
+}
+
+store_t *store_sqlite_new(const char *path, size_t queue_bytes, struct buffer *why)
+{
+    static const struct store_engine engine = {append, note, registration, load,
+                                               next,   fd,   measure,      destroy};
     struct store_sqlite *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->store.engine = &engine;
-    changes_clear(&self->accepted);
-    changes_clear(&self->decided);
-    self->appends = store_memory_new();
+    self->queue_bytes = queue_bytes;
+    self->event = -1;
+    init_sync(self);
     store_t *store = &self->store;
-    if (!self->appends || !start(self, path, why))
+    if (!start(self, path, why))
         store_destroy(&store);
     return store;
 }

@@ -52,13 +52,15 @@ typedef struct options {
 
 /* As the settings list their words. */
 enum options_check_when { CHECK_SUBSCRIPTION, CHECK_MESSAGE };
+enum options_store_engine { STORE_ENGINE_MEMORY, STORE_ENGINE_SQLITE };
 enum options_anonymous { ANONYMOUS_UNSET, ANONYMOUS_YES, ANONYMOUS_NO };
 
 /* Defaults, then `file` (NULL: none), then the environment `environ` (NULL-terminated "KEY=value"),
  * then all checks across keys: a keyless listener beyond loopback is refused with the file and the
  * line of its key (broker sockets; a gateway without an explicit `anonymous`), a bad endpoint or
  * address, two listeners on one port, names and labels that are no names.
- * A channel's unset retention keys take the values of [streams]; [store] path is absolute or empty.
+ * A channel's unset retention keys take the values of [streams]; [store] path is absolute, or empty
+ * where the engine is memory.
  * NULL on failure; *why then gets one line per error: "file:line: [section] key: rule". */
 options_t *options_load(const char *file, char *const *environment, struct buffer *why);
 void options_destroy(options_t **self_p);

@@ -38,6 +38,8 @@ static void check_required(struct options_load *self)
     require(self, SECTION_broker, 0, "publications", options->broker.publications);
     require(self, SECTION_gateway, 0, "control", options->gateway.control);
     require(self, SECTION_gateway, 0, "publications", options->gateway.publications);
+    if (options->store.engine != STORE_ENGINE_MEMORY)
+        require(self, SECTION_store, 0, "path", options->store.path);
     for (size_t i = 0; i < options->backends_count; i++) {
         /* Not the place of the key, which is missing, but that of its section. */
         if (options->backends[i].bind[0] == '\0')

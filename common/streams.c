@@ -23,6 +23,8 @@ struct streams {
     int64_t header_ms;
     uint64_t (*random)(void *arg);
     void *random_arg;
+    streams_changed_fn *changed;
+    void *changed_arg;
 
     map_t *headers; /* stream_header_t by canonical address */
     size_t bytes, interested;
@@ -71,6 +73,8 @@ streams_t *streams_new(const struct streams_settings *settings, int64_t now_ms)
     self->header_ms = settings->header_ms;
     self->random = settings->random;
     self->random_arg = settings->random_arg;
+    self->changed = settings->changed;
+    self->changed_arg = settings->changed_arg;
     self->channels = map_new(channel_label);
     self->headers = map_new(header_key);
     self->deadlines = deadlines_new(now_ms);
@@ -202,11 +206,19 @@ static void account(streams_t *self, stream_header_t *header, size_t before)
         unlink_header(header);
 }
 
+static void tell(streams_t *self, enum streams_change change, const stream_header_t *header)
+{
+    if (self->changed)
+        self->changed(self->changed_arg, change, header);
+}
+
 static void trim(streams_t *self, stream_header_t *header, int64_t now_ms)
 {
     size_t before = header->stream.bytes;
     stream_trim(&header->stream, now_ms);
     account(self, header, before);
+    if (header->stream.bytes != before)
+        tell(self, STREAMS_TRIMMED, header);
 }
 
 static bool is_vacant(const stream_header_t *header)
@@ -258,6 +270,7 @@ static uint64_t new_epoch(const streams_t *self)
 
 static void end_header(streams_t *self, stream_header_t *header)
 {
+    tell(self, STREAMS_ENDED, header);
     unlink_header(header);
     deadline_clear(&header->due);
     map_remove(self->headers, stream_header_key(header));
@@ -279,7 +292,8 @@ static bool make_room(streams_t *self)
     return map_count(self->headers) < self->max_headers;
 }
 
-static stream_header_t *make_header(streams_t *self, struct span key, const struct address *address)
+static stream_header_t *make_header(streams_t *self, struct span key, const struct address *address,
+                                    uint64_t epoch)
 {
     assert(key.size <= ADDRESS_KEY_MAX);
     if (!make_room(self))
@@ -288,7 +302,7 @@ static stream_header_t *make_header(streams_t *self, struct span key, const stru
     if (!header)
         return NULL;
     header->rule = find_rule(self, address);
-    stream_init(&header->stream, new_epoch(self), &header->rule->limits);
+    stream_init(&header->stream, epoch, &header->rule->limits);
     header->published_ms = INT64_MIN;
     header->key_size = (uint16_t)key.size;
     memcpy(header->key, key.data, key.size);
@@ -303,8 +317,11 @@ stream_header_t *streams_use(streams_t *self, struct span key, const struct addr
                              int64_t now_ms)
 {
     stream_header_t *header = map_get(self->headers, key);
-    if (!header)
-        header = make_header(self, key, address);
+    if (!header) {
+        header = make_header(self, key, address, new_epoch(self));
+        if (header)
+            tell(self, STREAMS_MADE, header);
+    }
     if (!header)
         return NULL;
     trim(self, header, now_ms);
@@ -337,6 +354,7 @@ static void keep_to_total(streams_t *self)
         size_t before = header->stream.bytes;
         stream_drop_oldest(&header->stream);
         account(self, header, before);
+        tell(self, STREAMS_TRIMMED, header);
         self->evicted++;
     }
 }
@@ -377,6 +395,44 @@ void streams_set_interest(streams_t *self, stream_header_t *header, bool interes
         return;
     header->interested = interested;
     self->interested += interested ? 1 : (size_t)-1;
+    touch(self, header, now_ms);
+}
+
+/* --- restoring --- */
+
+stream_header_t *streams_restore(streams_t *self, struct span key, const struct address *address,
+                                 uint64_t epoch, int64_t now_ms)
+{
+    if (map_get(self->headers, key))
+        return NULL;
+    stream_header_t *header = make_header(self, key, address, epoch);
+    if (header)
+        header->used_ms = now_ms;
+    return header;
+}
+
+void streams_restore_message(streams_t *self, stream_header_t *header, uint64_t offset,
+                             payload_t **body_p, int64_t at_ms)
+{
+    stream_t *stream = &header->stream;
+    size_t before = stream->bytes;
+    if (offset != stream->offset + 1) { /* a hole: nobody can go on from before it */
+        stream_clear(stream);
+        stream->offset = offset - 1;
+    }
+    stream_append(stream, body_p, at_ms);
+    account(self, header, before);
+    streams_read(self, header);
+    keep_to_total(self);
+}
+
+void streams_restored(streams_t *self, stream_header_t *header, uint64_t offset, int64_t now_ms)
+{
+    size_t before = header->stream.bytes;
+    if (header->stream.offset != offset)
+        stream_clear(&header->stream);
+    header->stream.offset = offset;
+    account(self, header, before);
     touch(self, header, now_ms);
 }
 

@@ -38,6 +38,17 @@ struct streams_channel {
     struct streams_rule rule;
 };
 
+typedef struct stream_header stream_header_t;
+
+/* What whoever keeps a copy of the streams has to know besides the appends. */
+enum streams_change {
+    STREAMS_MADE,    /* a header, at offset 0 */
+    STREAMS_TRIMMED, /* it begins with a later message now */
+    STREAMS_ENDED    /* it is about to go */
+};
+typedef void streams_changed_fn(void *arg, enum streams_change change,
+                                const stream_header_t *header);
+
 struct streams_settings {
     struct streams_rule rule; /* where no channel says otherwise */
     const struct streams_channel *channels;
@@ -47,10 +58,12 @@ struct streams_settings {
     int64_t header_ms;
     uint64_t (*random)(void *arg); /* for epochs */
     void *random_arg;
+    streams_changed_fn *changed; /* it may not call the streams; NULL: nobody wants to know */
+    void *changed_arg;
 };
 
 /* Members are for reading. */
-typedef struct stream_header {
+struct stream_header {
     stream_t stream;
     const struct streams_rule *rule;
     int64_t used_ms;
@@ -65,7 +78,7 @@ typedef struct stream_header {
     struct deadline due;                 /* messages to trim, or the header's end */
     uint16_t key_size;
     uint8_t key[]; /* canonical address */
-} stream_header_t;
+};
 
 static inline struct span stream_header_key(const stream_header_t *header)
 {
@@ -107,6 +120,16 @@ void streams_restart(streams_t *self, stream_header_t *header, int64_t now_ms);
 
 void streams_set_interest(streams_t *self, stream_header_t *header, bool interested,
                           int64_t now_ms);
+
+/* At the start: an address that was there before, and its messages upwards, from any one on. Only
+ * those count that lead to the position without a hole; streams_restored says where that is. NULL
+ * when it is there already, there are `headers`, or memory is exhausted. */
+stream_header_t *streams_restore(streams_t *self, struct span key, const struct address *address,
+                                 uint64_t epoch, int64_t now_ms);
+/* As streams_commit. at_ms may be negative. */
+void streams_restore_message(streams_t *self, stream_header_t *header, uint64_t offset,
+                             payload_t **body_p, int64_t at_ms);
+void streams_restored(streams_t *self, stream_header_t *header, uint64_t offset, int64_t now_ms);
 
 /* Every address published to at since_ms or later; older ones are forgotten for this purpose. */
 typedef void streams_visit_fn(const stream_header_t *header, void *arg);

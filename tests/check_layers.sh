@@ -58,7 +58,7 @@ check() {
         only("msgpack.h", "^(proto/wire|bench/handler)[.]c$")
         only("jansson.h", "^(proto/json_doc|bench/herd_line)[.]c$")
         only("ini.h", "^common/options_file[.]c$")
-        only("sqlite3.h", "^broker/store_sqlite[.]c$")
+        only("sqlite3.h", "^broker/store_(file|records|sqlite)[.][ch]$")
         only("microhttpd.h", "^admin/")
         only("curl/curl.h", "^cli/http_get[.]c$")
         only("zmq.h", "^(broker/(bus|peers)|gateway/bus_link)[^/]*$|^(cli|bench)/")

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/core.h"
+#include "broker/core_handlers.h"
 #include "broker/handlers.h"
 #include "fuzz.h"
 #include "proto/bus_codec.h"
@@ -53,6 +54,7 @@ static core_t *start(void)
         .unanswered_requests = 3,
         .idempotency_ms = 1000,
         .idempotency_keys = 2,
+        .is_durable = true,
         .random = next_number,
         .metrics = &metrics,
     };
@@ -84,6 +86,22 @@ static void check_send(struct span bytes)
     FUZZ_CHECK(answer.items.size == 0);
 }
 
+/* What the store is told of streams: only of addresses, and a new one has an epoch. */
+static void check_note(const struct store_note *note)
+{
+    struct address address;
+    FUZZ_CHECK(address_decode(note->stream, &address));
+    FUZZ_CHECK(note->kind <= STORE_ENDED);
+    FUZZ_CHECK(note->kind != STORE_MADE || note->epoch > 0);
+    FUZZ_CHECK(note->kind != STORE_TRIMMED || note->first > 0);
+}
+
+static void check_append(const struct store_append *append)
+{
+    FUZZ_CHECK(append->epoch > 0 && append->first > 0 && append->first <= append->offset);
+    FUZZ_CHECK(append->once.key.size == 0 || append->once.until_ms > 0);
+}
+
 /* Takes all effects; commits what is appended and registered, or lets it fail; peers take what is
  * for them, or are gone. */
 static void settle_with(core_t *core, enum store_outcome outcome, enum core_sent sent,
@@ -95,6 +113,10 @@ static void settle_with(core_t *core, enum store_outcome outcome, enum core_sent
             check_reply(effect.bytes);
         if (effect.kind == CORE_SEND)
             check_send(effect.bytes);
+        if (effect.kind == CORE_NOTE)
+            check_note(&effect.note);
+        if (effect.kind == CORE_APPEND)
+            check_append(&effect.append);
         if (effect.kind == CORE_APPEND)
             core_stored(core, effect.append.ticket, outcome, now_ms);
         if (effect.kind == CORE_REGISTER)
@@ -144,7 +166,10 @@ static void run_event(core_t *core, uint8_t kind, struct span bytes, int64_t *no
         break;
     }
     if (kind & 8)
-        settle_with(core, kind & 16 ? STORE_COMMITTED : STORE_UNKNOWN,
+        settle_with(core,
+                    kind & 16    ? STORE_COMMITTED
+                    : kind & 128 ? STORE_DOUBTED
+                                 : STORE_UNKNOWN,
                     kind & 64 ? CORE_GONE : CORE_SENT, *now_ms);
     if (kind & 32)
         core_answer(core, 1, *now_ms);
@@ -166,8 +191,54 @@ static void check_handler_key(core_t *core, struct span key)
     FUZZ_CHECK(!core_restore_handler(core, key)); /* it is there already */
 }
 
+/* One record that a store may hold: two numbers, then a key or a message. */
+static bool restore_record(const struct store_loader *to, uint8_t kind, struct span bytes)
+{
+    uint8_t one = bytes.data[0], other = bytes.data[1];
+    struct span rest = span_of(bytes.data + 2, bytes.size - 2);
+    const struct store_key key = {.key = rest, .until_ms = 5000 + 8 * (int64_t)other};
+    switch (kind & 3) {
+    case 0:
+        return to->stream(to->arg, rest, one, other);
+    case 1:
+        return to->message(to->arg, one, 8 * (int64_t)other, rest);
+    case 2:
+        return to->key(to->arg, &key, 1, one);
+    default:
+        return to->handler(to->arg, rest);
+    }
+}
+
+/* Whatever a store holds, the core stays within its limits, and lives on. */
+static void check_restore(const uint8_t *data, size_t size)
+{
+    core_t *core = start();
+    struct store_loader loader;
+    struct core_restored restored;
+    core_restore(core, 0, 5000, &loader);
+    while (size >= 5 && 3 + ((size_t)data[1] << 8 | data[2]) <= size) {
+        size_t bytes = (size_t)data[1] << 8 | data[2];
+        if (bytes >= 2 && !restore_record(&loader, data[0], span_of(data + 3, bytes)))
+            break;
+        data += 3 + bytes;
+        size -= 3 + bytes;
+    }
+    core_end_restore(core, &restored);
+    core_measure(core);
+    FUZZ_CHECK(metrics.streams <= 4 && metrics.idempotency_keys <= 2);
+    FUZZ_CHECK(metrics.retained_bytes <= 8192);
+    for (int64_t now_ms = 0; now_ms < 10000; now_ms += 500) {
+        core_tick(core, now_ms);
+        settle(core, STORE_COMMITTED, now_ms);
+    }
+    core_measure(core);
+    FUZZ_CHECK(metrics.streams == 0 && metrics.retained_bytes == 0);
+    core_destroy(&core);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    check_restore(data, size);
     core_t *core = start();
     check_handler_key(core, span_of(data, size));
     int64_t now_ms = 0;

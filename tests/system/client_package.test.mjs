@@ -171,7 +171,7 @@ scenario('refused subscriptions say why, and are not tried again', async () => {
   assert.deepEqual([...foreign.seen, ...fifth.seen], ['SUBSCRIPTION_FAILED false', 'SUBSCRIPTION_FAILED false']);
 });
 
-scenarioWith('the gateway dies and comes back, then the broker forgets', {}, async (own) => {
+scenarioWith('the gateway dies and comes back, then the broker forgets', { store: { engine: 'memory' } }, async (own) => {
   const backend = Backend.open(own);
   const client = open(own.url);
   const it = watch(client, { name: 'chat' });

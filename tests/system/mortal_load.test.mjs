@@ -45,7 +45,7 @@ scenarioWith('SIGTERM to one of two gateways', draining, options, async (cluster
   assertAtMost({ away_max_ms: 2000 }, figures, context);
 });
 
-scenarioWith('kill -9 of the broker, and its return', {}, options, async (cluster, context) => {
+scenarioWith('kill -9 of the broker, and its return', { store: { engine: 'memory' } }, options, async (cluster, context) => {
   const figures = await brokerDies(cluster, load);
   assertAtMost({ publish_ms: 2000, told_ms: 5000 }, figures, context);
 });

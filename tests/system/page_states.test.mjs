@@ -17,7 +17,7 @@ let directory;
 
 before(async () => {
   directory = await temporaryDirectory();
-  node = await DevRun.start(['--gateways', '2'], { RUN_DIR: directory });
+  node = await DevRun.start(['--gateways', '2'], { RUN_DIR: directory, MILLRACE_STORE_ENGINE: 'memory' });
   browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--no-first-run'] });
 }, { timeout: 4 * patience });
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client, sdkClient, sdkSubscription, sdkVersions } from './client.mjs';
-import { patience, scenarioWith, sharedCluster } from './harness.mjs';
+import { patience, scenarioWith, sharedCluster, until } from './harness.mjs';
 
 const { cluster, scenario } = sharedCluster();
 
@@ -289,7 +289,7 @@ scenarioWith('SIGTERM closes clients with 3001 and ends with status 0', {}, asyn
   assert.equal((await ending).code, 0);
 });
 
-scenarioWith('while the broker is away subscriptions get a temporary error, then all goes on', {}, async (own) => {
+scenarioWith('while the broker is away subscriptions get a temporary error, then all goes on', { store: { engine: 'memory' } }, async (own) => {
   const client = await Client.open(own);
   await client.subscribe('stay');
   await own.broker.stop();
@@ -306,4 +306,29 @@ scenarioWith('while the broker is away subscriptions get a temporary error, then
   const published = await Backend.open(own).publish('stay', { n: 1 });
   assert.equal(published.epoch, epoch);
   assert.equal((await client.publication('stay')).data.n, 1);
+});
+
+scenarioWith('with a durable store the broker may come and go: subscriptions go on where they were', {}, async (own) => {
+  const client = await Client.open(own);
+  const quiet = await client.subscribe('quiet');
+  const { epoch } = await client.subscribe('stay');
+  await Backend.open(own).publish('stay', { n: 1 });
+  await client.publication('stay');
+  for (const signal of ['SIGTERM', 'SIGKILL']) {
+    own.broker.expectedToDie = true;
+    await own.broker.stop(signal);
+    await own.gateway.event('broker_lost');
+    await own.startBroker();
+    await until(patience, 'the gateway to be ready', async () => (await own.metric('broker_up')) === 1);
+  }
+  const second = await Backend.open(own).publish('stay', { n: 2 });
+  assert.deepEqual([second.epoch, second.offset], [epoch, 2]);
+  assert.equal((await client.publication('stay')).data.n, 2);
+  assert.deepEqual(await Backend.open(own).publish('quiet', { n: 1 }).then((at) => [at.epoch, at.offset]), [quiet.epoch, 1]);
+  assert.equal((await client.publication('quiet')).data.n, 1);
+  assert.deepEqual(client.pushes, [], 'nobody was told of a loss');
+  const again = await Client.open(own);
+  const { recovered, publications } = await again.subscribe('stay', { recover: true, epoch, offset: 0 });
+  assert.equal(recovered, true);
+  assert.deepEqual(publications.map((at) => at.data.n), [1, 2]);
 });

@@ -1,10 +1,12 @@
 // The broker's file: where it is, who may have it, what happens when it cannot be had.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Backend } from './backend.mjs';
-import { Child, freePort, programs, scenarioWith } from './harness.mjs';
+import { Client } from './client.mjs';
+import { atEnd, Child, freePort, httpGet, patience, programs, scenarioWith, until } from './harness.mjs';
 
 // A broker with the settings of the cluster, on ports of its own, that must end by itself with this reason.
 async function refused(cluster, env, reason) {
@@ -57,7 +59,98 @@ scenarioWith('a store that cannot be had: the broker refuses to start and says w
   }
 });
 
-scenarioWith('without a path nothing is kept on the disk', { store: { path: '' } }, async (cluster) => {
+scenarioWith('engine = memory: nothing is kept on the disk', { store: { engine: 'memory' } }, async (cluster) => {
   await Backend.open(cluster).publish('chat', { text: 'hello' });
   assert.deepEqual(await readdir(cluster.directory), ['millrace.ini']);
+});
+
+// --- when writing fails ---
+
+const padded = (n) => ({ n, t: 'x'.repeat(8000) });
+
+// Publishes until it is refused; how many were acknowledged, and the refusal.
+async function publishUntilRefused(backend, channel, from) {
+  for (let n = from; n < from + 5000; n++) {
+    const reply = await backend.request('publish', { channel, payload: padded(n) });
+    if (!reply.ok) return { acknowledged: n - 1, error: reply.error };
+  }
+  throw new Error('5000 publications, and the store is not full');
+}
+
+const readyz = async (cluster) => {
+  const { status, text } = await httpGet(`${cluster.brokerAdmin}/readyz`);
+  return { status, ...JSON.parse(text) };
+};
+
+// The store fails by `fail`, and works again after `mend`: nothing is delivered that was not stored, readers go
+// on, and it heals by itself.
+async function failAndHeal(cluster, { fail, mend, status, rule }) {
+  const backend = Backend.open(cluster);
+  const reader = await Client.open(cluster);
+  const { epoch } = await reader.subscribe('chat');
+  await backend.publish('chat', padded(1));
+  await fail();
+  const { acknowledged, error } = await publishUntilRefused(backend, 'chat', 2);
+  assert.equal(error.status, status);
+  assert.match(error.message, rule);
+  const got = await reader.publications('chat', acknowledged);
+  assert.deepEqual(got.map((at) => at.data.n), Array.from({ length: acknowledged }, (_, i) => i + 1));
+  assert.deepEqual(reader.pushes, []);
+
+  // Reading, recovery and new subscriptions.
+  const second = await Client.open(cluster);
+  const from = Math.max(0, acknowledged - 20);
+  const resumed = await second.subscribe('chat', { recover: true, epoch, offset: from });
+  const { recovered, publications } = resumed;
+  assert.equal(recovered, true, JSON.stringify({ ...resumed, from, acknowledged, epoch }));
+  assert.deepEqual(publications.map((at) => at.offset), got.slice(from).map((at) => at.offset));
+  await second.subscribe('another');
+  const history = await backend.request('history', { channel: 'chat', limit: 1 });
+  assert.deepEqual([history.ok, history.offset], [true, acknowledged]);
+  const red = await readyz(cluster);
+  assert.deepEqual([red.status, red.reasons], [503, ['the store cannot be written to']]);
+  assert.equal(await cluster.metric('store_failing', 'broker'), 1);
+  const { reason } = await cluster.broker.event('store_failed');
+  assert.ok(reason.length > 0);
+
+  await mend();
+  await until(patience, 'the store to heal by itself', async () => (await readyz(cluster)).status === 200);
+  await cluster.broker.event('store_recovered');
+  const after = await backend.publish('chat', padded(acknowledged + 1));
+  assert.deepEqual([after.epoch, after.offset], [epoch, acknowledged + 1]);
+  assert.equal((await reader.publication('chat')).offset, acknowledged + 1);
+
+  // What was acknowledged is there for the next broker, too, and nothing else.
+  cluster.broker.expectedToDie = true;
+  await cluster.broker.stop('SIGKILL');
+  await cluster.startBroker();
+  const { publications: kept, offset } = await Backend.open(cluster).request('history', { channel: 'chat', limit: 300 });
+  assert.equal(offset, acknowledged + 1);
+  const last = kept.slice(-20).map((at) => at.offset);
+  assert.deepEqual(last, last.map((_, i) => acknowledged + 2 - last.length + i));
+}
+
+scenarioWith('a file that may not grow: 503, and it heals by itself', {}, async (cluster) => {
+  const limit = (bytes) => execFileSync('prlimit', ['--pid', `${cluster.broker.pid}`, `--fsize=${bytes}`]);
+  await failAndHeal(cluster, { fail: () => limit('400000:'), mend: () => limit('unlimited:'), status: 503, rule: /the store does not know whether it has kept it/ });
+});
+
+// A small file system of its own; nobody but root may make one.
+function smallDisk(cluster) {
+  const disk = join(cluster.directory, 'disk');
+  mkdirSync(disk);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]);
+  return join(disk, 'millrace.db');
+}
+
+scenarioWith('a full disk: 507, and it heals by itself', { store: { path: smallDisk } }, { skip: process.getuid() !== 0 }, async (cluster) => {
+  const disk = join(cluster.directory, 'disk');
+  const filler = join(disk, 'filler');
+  atEnd(() => execFileSync('umount', ['--lazy', disk]));
+  await failAndHeal(cluster, {
+    fail: () => writeFile(filler, Buffer.alloc(1000000)),
+    mend: () => rm(filler),
+    status: 507,
+    rule: /no space left/,
+  });
 });

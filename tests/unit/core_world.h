@@ -100,6 +100,10 @@ struct bus_reply expect_answer(const char *peer, uint64_t token, enum status sta
 /* Returns the ticket. */
 uint64_t expect_append(const char *channel, const char *resource, uint64_t epoch, uint64_t offset,
                        const char *body);
+/* What the store is told besides appends, as world_settings.is_durable asks: `number` is the epoch
+ * of a stream that is made, the first message of one that is trimmed. */
+void expect_note(enum store_note_kind kind, const char *channel, const char *resource,
+                 uint64_t number);
 void expect_publication(const char *channel, const char *resource, uint64_t epoch, uint64_t offset,
                         const char *body);
 void expect_published_bytes(struct span bytes);

@@ -112,8 +112,8 @@ START_TEST(a_failed_commit_takes_all_later_ones_with_it)
     expect_ok(1, EPOCH_2, 1);
 
     stored(second, STORE_FAILED);
-    expect_refusal("p", "2", STATUS_UNAVAILABLE, "commit");
-    expect_refusal("p", "3", STATUS_UNAVAILABLE, "commit");
+    expect_refusal("p", "2", STATUS_UNAVAILABLE, "could not keep it");
+    expect_refusal("p", "3", STATUS_UNAVAILABLE, "could not keep it");
     stored(third, STORE_COMMITTED); /* too late: nobody listens to it */
     expect_nothing();
 
@@ -134,7 +134,7 @@ START_TEST(a_failed_commit_leaves_earlier_ones_and_other_streams_alone)
     uint64_t second = expect_append("chat", NULL, 2, 2, NULL);
     uint64_t other = expect_append("other", NULL, 3, 1, NULL);
     stored(second, STORE_FAILED);
-    expect_refusal("p", "2", STATUS_UNAVAILABLE, "commit");
+    expect_refusal("p", "2", STATUS_UNAVAILABLE, "could not keep it");
     expect_nothing();
     stored(first, STORE_COMMITTED);
     expect_ok(1, EPOCH_2, 1);
@@ -149,8 +149,8 @@ START_TEST(an_append_that_failed_before_the_store_saw_it_is_not_handed_over)
     post(2, 2);
     uint64_t first = expect_append("chat", NULL, 2, 1, NULL);
     stored(first, STORE_FAILED);
-    expect_refusal("p", "1", STATUS_UNAVAILABLE, "commit");
-    expect_refusal("p", "2", STATUS_UNAVAILABLE, "commit");
+    expect_refusal("p", "1", STATUS_UNAVAILABLE, "could not keep it");
+    expect_refusal("p", "2", STATUS_UNAVAILABLE, "could not keep it");
     expect_nothing();
 }
 END_TEST
@@ -166,12 +166,59 @@ START_TEST(an_unknown_outcome_begins_another_epoch)
     uint64_t second = expect_append("chat", NULL, 2, 2, NULL);
     expect_append("chat", NULL, 2, 3, NULL);
     stored(second, STORE_UNKNOWN);
-    expect_refusal("p", "2", STATUS_UNAVAILABLE, "commit");
-    expect_refusal("p", "3", STATUS_UNAVAILABLE, "commit");
+    expect_refusal("p", "2", STATUS_UNAVAILABLE, "does not know whether it has kept it");
+    expect_refusal("p", "3", STATUS_UNAVAILABLE, "does not know whether it has kept it");
     post(4, 4);
     stored(expect_append("chat", NULL, 3, 1, NULL), STORE_COMMITTED);
     expect_publication("chat", NULL, 3, 1, NULL);
     expect_ok(4, EPOCH_3, 1);
+}
+END_TEST
+
+START_TEST(a_store_without_space_is_507)
+{
+    post(1, 1);
+    stored(expect_append("chat", NULL, 2, 1, NULL), STORE_COMMITTED);
+    expect_ok(1, EPOCH_2, 1);
+    post_key(2, 2, "k");
+    post(3, 3);
+    post_key(4, 2, "k");
+    uint64_t second = expect_append("chat", NULL, 2, 2, NULL);
+    uint64_t third = expect_append("chat", NULL, 2, 3, NULL);
+    stored(second, STORE_FULL);
+    expect_refusal("p", "2", STATUS_NO_SPACE, "the store has no space left");
+    expect_refusal("p", "4", STATUS_NO_SPACE, "");
+    expect_refusal("p", "3", STATUS_NO_SPACE, "the store has no space left");
+    stored(third, STORE_FULL);
+    expect_nothing();
+    ck_assert_uint_eq(world_metrics.refused_no_space_total, 3);
+    ck_assert_uint_eq(world_metrics.refused_unavailable_total, 0);
+
+    post_key(5, 2, "k"); /* space again: the same epoch, the same place */
+    stored(expect_append("chat", NULL, 2, 2, NULL), STORE_COMMITTED);
+    expect_ok(5, EPOCH_2, 2);
+}
+END_TEST
+
+START_TEST(a_doubt_is_told_and_the_place_is_used_again)
+{
+    world_subscribe("chat", NULL, true);
+    post(1, 1);
+    stored(expect_append("chat", NULL, 2, 1, NULL), STORE_COMMITTED);
+    drop_effects();
+    post_key(2, 2, "k");
+    post(3, 3);
+    uint64_t second = expect_append("chat", NULL, 2, 2, NULL);
+    uint64_t third = expect_append("chat", NULL, 2, 3, NULL);
+    stored(second, STORE_DOUBTED);
+    expect_refusal("p", "2", STATUS_UNAVAILABLE, "does not know whether it has kept it");
+    expect_refusal("p", "3", STATUS_UNAVAILABLE, "does not know whether it has kept it");
+    stored(third, STORE_FAILED);
+    expect_nothing();
+    post_key(4, 2, "k");
+    stored(expect_append("chat", NULL, 2, 2, NULL), STORE_COMMITTED);
+    expect_publication("chat", NULL, 2, 2, NULL);
+    expect_ok(4, EPOCH_2, 2);
 }
 END_TEST
 
@@ -233,7 +280,7 @@ START_TEST(a_failed_append_forgets_its_key)
     post_key(1, 1, "k");
     post_key(2, 1, "k");
     stored(expect_append("chat", NULL, 2, 1, NULL), STORE_FAILED);
-    expect_refusal("p", "1", STATUS_UNAVAILABLE, "commit");
+    expect_refusal("p", "1", STATUS_UNAVAILABLE, "could not keep it");
     expect_refusal("p", "2", STATUS_UNAVAILABLE, "unavailable");
     post_key(3, 5, "k"); /* even for another publication */
     stored(expect_append("chat", NULL, 2, 1, NULL), STORE_COMMITTED);
@@ -289,6 +336,8 @@ int main(void)
     tcase_add_test(tests, a_failed_commit_leaves_earlier_ones_and_other_streams_alone);
     tcase_add_test(tests, an_append_that_failed_before_the_store_saw_it_is_not_handed_over);
     tcase_add_test(tests, an_unknown_outcome_begins_another_epoch);
+    tcase_add_test(tests, a_store_without_space_is_507);
+    tcase_add_test(tests, a_doubt_is_told_and_the_place_is_used_again);
     tcase_add_test(tests, what_is_on_its_way_at_the_end_is_freed);
     tcase_add_test(tests, a_duplicate_gets_the_place_of_the_first);
     tcase_add_test(tests, a_duplicate_of_a_pending_append_waits_for_it);

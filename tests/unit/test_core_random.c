@@ -123,7 +123,8 @@ static void report(void)
     memmove(queue, queue + 1, --queued * sizeof *queue);
     enum store_outcome outcome = STORE_COMMITTED;
     if (chance(20) == 0)
-        outcome = chance(2) ? STORE_FAILED : STORE_UNKNOWN;
+        outcome = (enum store_outcome[]){STORE_FAILED, STORE_FULL, STORE_DOUBTED,
+                                         STORE_UNKNOWN}[chance(4)];
     core_stored(world, first.ticket, outcome, world_now);
     size_t kept = 0;
     for (size_t i = 0; i < queued; i++) {

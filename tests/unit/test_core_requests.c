@@ -237,7 +237,7 @@ START_TEST(many_are_answered_once_when_all_are_decided)
     stored(a2, STORE_COMMITTED);
     expect_reply("p", "{'id':7,'ok':true,'results':[{'ok':true,'epoch':'" EPOCH_2 "','offset':1},"
                       "{'ok':false,'error':{'status':503,'code':'unavailable','message':"
-                      "'the store could not commit it'}},"
+                      "'the store could not keep it'}},"
                       "{'ok':true,'epoch':'" EPOCH_2 "','offset':2}]}");
     ck_assert_uint_eq(world_metrics.publishes_total, 3);
     ck_assert_uint_eq(world_metrics.acknowledged_total, 2);

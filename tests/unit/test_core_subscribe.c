@@ -280,8 +280,8 @@ START_TEST(an_interest_without_room_makes_everything_published)
     core_tick(world, world_now); /* the header of b ends: there is room for a */
     drop_effects();
     world_request(0, "p", "{'op':'publish','channel':'a','payload':{}}");
-    core_stored(world, expect_append("a", NULL, 3, 1, NULL), STORE_COMMITTED, world_now);
-    expect_publication("a", NULL, 3, 1, "'data':{}");
+    core_stored(world, expect_append("a", NULL, 4, 1, NULL), STORE_COMMITTED, world_now);
+    expect_publication("a", NULL, 4, 1, "'data':{}");
 }
 END_TEST
 

@@ -1,6 +1,8 @@
 #include <string.h>
 
 #include "broker/idempotency.h"
+#include "common/address.h"
+#include "proto/limits.h"
 #include "unit.h"
 
 #define MEMORY_MS 1000
@@ -135,6 +137,84 @@ START_TEST(old_keys_are_freed_within_the_budget)
 }
 END_TEST
 
+/* --- from before the start --- */
+
+static bool restored(const char *whole, uint64_t offset, int64_t until_ms)
+{
+    /* Of "body", as a store got it. */
+    claim("hash", "of", "body", 1, 0);
+    uint64_t hash[2];
+    memcpy(hash, entry->hash, sizeof hash);
+    idempotency_forget(keys, entry);
+    return idempotency_restore(keys, span_text(whole), hash, 7, offset, until_ms);
+}
+
+START_TEST(a_copy_has_the_whole_key)
+{
+    claim("address", "key", "body", 1, 0);
+    ck_assert(span_is(idempotency_key(entry), "addresskey"));
+}
+END_TEST
+
+START_TEST(a_restored_key_is_as_if_it_had_been_confirmed)
+{
+    ck_assert(restored("ak", 9, 500));
+    ck_assert_uint_eq(idempotency_count(keys), 1);
+    ck_assert_int_eq(claim("a", "k", "body", 1, 499), IDEMPOTENCY_DONE);
+    ck_assert_uint_eq(entry->epoch, 7);
+    ck_assert_uint_eq(entry->offset, 9);
+    ck_assert_int_eq(claim("a", "k", "other", 1, 499), IDEMPOTENCY_OTHER);
+    ck_assert_int_eq(claim("a", "k", "body", 1, 500), IDEMPOTENCY_NEW);
+    ck_assert_uint_eq(idempotency_count(keys), 1);
+}
+END_TEST
+
+START_TEST(restored_keys_go_before_those_that_are_new)
+{
+    ck_assert(restored("a1", 1, 500));
+    ck_assert(restored("a2", 2, 600));
+    confirmed("3", 3, 0);
+    idempotency_expire(keys, 500, 10);
+    ck_assert_uint_eq(idempotency_count(keys), 2);
+    idempotency_expire(keys, 999, 10);
+    ck_assert_uint_eq(idempotency_count(keys), 1);
+    ck_assert_int_eq(claim("a", "3", "body", 1, 999), IDEMPOTENCY_DONE);
+}
+END_TEST
+
+START_TEST(no_more_are_restored_than_allowed_nor_one_twice)
+{
+    uint8_t bytes[ADDRESS_KEY_MAX + LIMIT_KEY_BYTES + 1] = {1};
+    const uint64_t hash[2] = {5, 6};
+    ck_assert(restored("a1", 1, 500));
+    ck_assert(!restored("a1", 2, 600));
+    ck_assert(!idempotency_restore(keys, span_of(bytes, sizeof bytes), hash, 7, 1, 600));
+    ck_assert(idempotency_restore(keys, span_of(bytes, sizeof bytes - 1), hash, 7, 1, 600));
+    ck_assert(restored("a3", 1, 700));
+    ck_assert(!idempotency_restore(keys, span_text("a4"), hash, 7, 1, 800));
+    ck_assert_int_eq(claim("a", "1", "body", 1, 499), IDEMPOTENCY_DONE);
+    ck_assert_uint_eq(entry->offset, 1);
+}
+END_TEST
+
+/* The clock was set back between them: none is over before those in front of it. */
+START_TEST(a_key_that_is_over_before_its_predecessor)
+{
+    ck_assert(restored("a1", 1, 800));
+    ck_assert(restored("a2", 2, 500));
+    ck_assert_int_eq(claim("a", "2", "body", 42, 799), IDEMPOTENCY_DONE);
+    ck_assert_int_eq(claim("a", "2", "body", 42, 800), IDEMPOTENCY_NEW);
+    ck_assert_int_eq(claim("a", "2", "body", 43, 800), IDEMPOTENCY_PENDING);
+    ck_assert_uint_eq(entry->ticket, 42);
+    ck_assert_uint_eq(idempotency_count(keys), 1);
+    idempotency_forget(keys, entry);
+    ck_assert_int_eq(claim("a", "2", "body", 44, 800), IDEMPOTENCY_NEW);
+    idempotency_confirm(keys, entry, 7, 3, 800);
+    idempotency_expire(keys, 800 + MEMORY_MS, SIZE_MAX);
+    ck_assert_uint_eq(idempotency_count(keys), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("idempotency");
@@ -149,6 +229,11 @@ int main(void)
     tcase_add_test(tests, there_are_no_more_keys_than_allowed);
     tcase_add_test(tests, an_old_key_does_not_count_even_if_nobody_freed_it);
     tcase_add_test(tests, old_keys_are_freed_within_the_budget);
+    tcase_add_test(tests, a_copy_has_the_whole_key);
+    tcase_add_test(tests, a_restored_key_is_as_if_it_had_been_confirmed);
+    tcase_add_test(tests, restored_keys_go_before_those_that_are_new);
+    tcase_add_test(tests, no_more_are_restored_than_allowed_nor_one_twice);
+    tcase_add_test(tests, a_key_that_is_over_before_its_predecessor);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

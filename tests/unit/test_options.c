@@ -176,7 +176,7 @@ START_TEST(the_store_is_beside_the_settings_that_name_it)
     char whole[4200], here[4096];
     snprintf(whole, sizeof whole, "%s/sub/a.ini", getcwd(here, sizeof here));
     char *environment[] = {"MILLRACE_STORE_PATH=e.db", NULL};
-    char *nothing[] = {"MILLRACE_STORE_PATH=", NULL};
+    char *nothing[] = {"MILLRACE_STORE_ENGINE=memory", "MILLRACE_STORE_PATH=", NULL};
 
     expect_store(NULL, NULL, "/", "millrace.db");
     expect_store(NULL, environment, "/", "e.db");
@@ -189,11 +189,32 @@ START_TEST(the_store_is_beside_the_settings_that_name_it)
     expect_store("main.ini", NULL, "/sub/", "x/own.db");
     world_write_file("sub/a.ini", span_text("[store]\npath = /var/own.db\n"));
     expect_store("main.ini", NULL, NULL, "/var/own.db");
-    world_write_file("sub/a.ini", span_text("[store]\npath =\n"));
+    world_write_file("sub/a.ini", span_text("[store]\nengine = memory\npath =\n"));
     expect_store("main.ini", NULL, NULL, "");
     world_write_file("sub/a.ini", span_text(""));
     expect_store("main.ini", NULL, "/", "millrace.db");
     expect_store("sub/a.ini", NULL, "/sub/", "millrace.db");
+}
+END_TEST
+
+START_TEST(the_store_is_durable_unless_somebody_says_otherwise)
+{
+    char *environment[] = {"MILLRACE_STORE_ENGINE=memory", "MILLRACE_STORE_QUEUE_BYTES=2m", NULL};
+    options_t *options = world_loaded(NULL, NULL);
+    ck_assert_uint_eq(options->store.engine, STORE_ENGINE_SQLITE);
+    ck_assert_uint_eq(options->store.queue_bytes, 64 << 20);
+    options_destroy(&options);
+    options = world_loaded("[store]\nengine = sqlite\nqueue_bytes = 1m\n", NULL);
+    ck_assert_uint_eq(options->store.engine, STORE_ENGINE_SQLITE);
+    ck_assert_uint_eq(options->store.queue_bytes, 1 << 20);
+    options_destroy(&options);
+    options = world_loaded("[store]\nengine = memory\n", NULL);
+    ck_assert_uint_eq(options->store.engine, STORE_ENGINE_MEMORY);
+    options_destroy(&options);
+    options = world_loaded("[store]\nengine = sqlite\n", environment);
+    ck_assert_uint_eq(options->store.engine, STORE_ENGINE_MEMORY);
+    ck_assert_uint_eq(options->store.queue_bytes, 2 << 20);
+    options_destroy(&options);
 }
 END_TEST
 
@@ -329,6 +350,7 @@ int main(void)
     tcase_add_test(tests, every_bad_rule_is_told);
     tcase_add_test(tests, reads_who_may_read);
     tcase_add_test(tests, the_store_is_beside_the_settings_that_name_it);
+    tcase_add_test(tests, the_store_is_durable_unless_somebody_says_otherwise);
     tcase_add_test(tests, a_path_that_is_too_long_with_its_folder);
     tcase_add_test(tests, the_environment_wins);
     tcase_add_test(tests, includes_files_relative_to_the_including_one);

@@ -219,6 +219,12 @@ static const struct {
     {"[backends \"a\"]\nbind = ipc:///a\nmay = publish,history\n",
      "3: [backends \"a\"] may: must be words out of: publish history preview handle revoke"},
     {"\n[backends \"a\"]\nsite = x\n", "2: [backends \"a\"] bind: must be set"},
+    {"[store]\npath =\n", "2: [store] path: must be set"},
+    {"[store]\nengine = sqlite\npath =\n", "3: [store] path: must be set"},
+    {"[store]\nengine = redis\n", "2: [store] engine: must be memory or sqlite"},
+    {"[store]\nqueue_bytes = 1k\n",
+     "2: [store] queue_bytes: must be a whole number, 1048576 to 4294967296 (bytes; k, m, g: "
+     "times 1024, 1024^2, 1024^3)"},
     /* listeners */
     {"[broker]\ncontrol = tcp://0.0.0.0:7400\n", "2: [broker] control: broker.control" BEYOND},
     {"[broker]\npublications = tcp://*:7401\n",

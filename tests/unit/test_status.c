@@ -16,6 +16,7 @@ static const struct {
     {STATUS_TOO_MANY, 429, "too_many"},
     {STATUS_INTERNAL, 500, "internal"},
     {STATUS_UNAVAILABLE, 503, "unavailable"},
+    {STATUS_NO_SPACE, 507, "no_space"},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 

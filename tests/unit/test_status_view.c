@@ -258,6 +258,21 @@ START_TEST(what_is_wrong_is_said)
 }
 END_TEST
 
+START_TEST(a_store_that_fails_is_wrong)
+{
+    char filled[128];
+    for (int failing = 0; failing < 2; failing++) {
+        snprintf(filled, sizeof filled,
+                 "{'broker':{'store_failing':%d},'gateways':[{'name':'g','state':'ok'}]}", failing);
+        ck_assert_int_eq(status_view_text(json(filled), &out, &why),
+                         failing ? STATUS_VIEW_WRONG : STATUS_VIEW_FINE);
+        buffer_put_byte(&out, '\0');
+        ck_assert(!strstr((const char *)out.data, "WRONG: the broker cannot write") == !failing);
+        buffer_reset(&out);
+    }
+}
+END_TEST
+
 START_TEST(what_is_meant_to_be_is_not_wrong)
 {
     static const char *const gateways[] = {
@@ -330,6 +345,7 @@ int main(void)
     tcase_add_test(tests, a_screen_is_cut_where_the_terminal_ends);
     tcase_add_test(tests, two_gateways_sorted_and_summed);
     tcase_add_test(tests, what_is_wrong_is_said);
+    tcase_add_test(tests, a_store_that_fails_is_wrong);
     tcase_add_test(tests, what_is_meant_to_be_is_not_wrong);
     tcase_add_test(tests, hostile_texts_do_no_harm);
     tcase_add_test(tests, json_is_one_line_of_ascii);

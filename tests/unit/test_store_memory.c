@@ -63,10 +63,10 @@ START_TEST(appends_that_nobody_asked_about_are_freed)
 }
 END_TEST
 
-static void never(struct span key, void *arg)
+static bool never(void *arg, struct span key)
 {
-    (void)key;
     (void)arg;
+    (void)key;
     ck_abort_msg("nothing is kept");
 }
 
@@ -87,7 +87,26 @@ START_TEST(registrations_are_complete_at_once_and_not_kept)
     uint8_t key[STORE_HANDLER_KEY_MAX + 1] = {0};
     what.key = span_of(key, sizeof key);
     ck_assert(!store_registration(store, &what));
-    ck_assert(store_visit_handlers(store, never, NULL));
+    ck_assert(store_load(store, &(struct store_loader){.handler = never}));
+    store_destroy(&store);
+}
+END_TEST
+
+START_TEST(nothing_is_measured_and_notes_change_nothing)
+{
+    store_t *store = store_memory_new();
+    struct store_completion completion;
+    struct store_figures figures = {.commits = 1, .queued_bytes = 1, .is_failing = true};
+    ck_assert_int_eq(store_fd(store), -1);
+    for (int kind = STORE_MADE; kind <= STORE_ENDED; kind++)
+        store_note(store, &(struct store_note){.kind = (enum store_note_kind)kind,
+                                               .stream = span_text("a"),
+                                               .epoch = 7});
+    ck_assert(!store_next(store, &completion));
+    accept(store, 1);
+    store_measure(store, &figures);
+    ck_assert(!figures.is_failing);
+    ck_assert_uint_eq(figures.commits + figures.queued_bytes + figures.file_bytes, 0);
     store_destroy(&store);
 }
 END_TEST
@@ -100,6 +119,7 @@ int main(void)
     tcase_add_test(tests, accepts_while_it_reports);
     tcase_add_test(tests, appends_that_nobody_asked_about_are_freed);
     tcase_add_test(tests, registrations_are_complete_at_once_and_not_kept);
+    tcase_add_test(tests, nothing_is_measured_and_notes_change_nothing);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

@@ -1,170 +1,56 @@
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sqlite3.h>
 #include <stdio.h>
-#include <sys/resource.h>
+#include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "broker/store.h"
+#include "disk.h"
+#include "sqlite_world.h"
+#include "store_world.h"
 #include "unit.h"
 
-/* Each test has an empty directory of its own. */
-
-static char directory[] = "/tmp/millrace-store-XXXXXX";
-static char path[64], log_path[80];
-static store_t *store;
-static struct buffer why;
-
-static void setup(void)
-{
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    ck_assert_int_eq(chmod(directory, 0755), 0);
-    snprintf(path, sizeof path, "%s/a.db", directory);
-    snprintf(log_path, sizeof log_path, "%s-wal", path);
-}
-
-static void teardown(void)
-{
-    store_destroy(&store);
-    buffer_free(&why);
-    unlink(log_path);
-    unlink(path);
-    rmdir(path);
-    ck_assert_int_eq(rmdir(directory), 0);
-    memcpy(directory + sizeof directory - 7, "XXXXXX", 6);
-}
-
-static void open_store(void)
-{
-    store = store_sqlite_new(path, &why);
-    ck_assert_msg(store, "%.*s", SPAN_ARG(buffer_span(&why)));
-}
-
-static void reopen(void)
-{
-    store_destroy(&store);
-    open_store();
-}
-
-static void expect_refused(const char *at, const char *reason)
-{
-    ck_assert_ptr_null(store_sqlite_new(at, &why));
-    buffer_put_byte(&why, '\0');
-    ck_assert_msg(strstr((const char *)why.data, reason), "%s", (const char *)why.data);
-    buffer_reset(&why);
-}
-
-/* --- registrations --- */
-
-static void accept_bytes(uint64_t ticket, struct span key, bool removed)
-{
-    struct store_registration what = {.ticket = ticket, .key = key, .removed = removed};
-    ck_assert(store_registration(store, &what));
-}
-
-static void accept(uint64_t ticket, const char *key)
-{
-    accept_bytes(ticket, span_text(key), false);
-}
-
-static void accept_removal(uint64_t ticket, const char *key)
-{
-    accept_bytes(ticket, span_text(key), true);
-}
-
-static void expect(bool is_registration, uint64_t ticket, enum store_outcome outcome)
-{
-    struct store_completion completion;
-    ck_assert(store_next(store, &completion));
-    ck_assert_int_eq(completion.is_registration, is_registration);
-    ck_assert_uint_eq(completion.ticket, ticket);
-    ck_assert_int_eq(completion.outcome, outcome);
-}
-
-static void expect_nothing(void)
-{
-    struct store_completion completion;
-    ck_assert(!store_next(store, &completion));
-}
-
-static void collect(struct span key, void *arg)
-{
-    struct buffer *to = arg;
-    buffer_put_span(to, key);
-    buffer_put_byte(to, ' ');
-}
-
-/* The keys, in the order of their bytes (which the table has, not the interface). */
-static void expect_keys(const char *keys)
-{
-    struct buffer got = {0};
-    ck_assert(store_visit_handlers(store, collect, &got));
-    buffer_put_byte(&got, '\0');
-    ck_assert_str_eq((const char *)got.data, keys);
-    buffer_free(&got);
-}
-
-/* Runs it in a process of its own, which ends without a word; its status. */
-static int in_child(int (*run)(void))
-{
-    pid_t pid = fork();
-    ck_assert_int_ge(pid, 0);
-    if (pid == 0)
-        _exit(run());
-    int status;
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
+/* --- what is kept --- */
 
 START_TEST(registrations_survive)
 {
-    open_store();
     expect_nothing();
-    expect_keys("");
-    accept(1, "a");
-    accept(2, "b");
-    accept(3, "c");
-    accept_removal(4, "b");
-    accept(5, "a"); /* again: changes nothing */
+    registers(1, "a", false);
+    registers(2, "b", false);
+    registers(3, "c", false);
+    registers(4, "b", true);
+    registers(5, "a", false); /* again: changes nothing */
     for (uint64_t ticket = 1; ticket <= 5; ticket++)
         expect(true, ticket, STORE_COMMITTED);
     expect_nothing();
-    expect_keys("a c ");
-    reopen();
-    expect_keys("a c ");
-    accept_removal(1, "a");
-    accept_removal(2, "never there");
-    accept(3, "d");
-    expect(true, 1, STORE_COMMITTED);
-    expect(true, 2, STORE_COMMITTED);
-    expect(true, 3, STORE_COMMITTED);
-    reopen();
-    expect_keys("c d ");
+    expect_kept("handler a\nhandler c\n");
+    registers(1, "a", true);
+    registers(2, "never there", true);
+    registers(3, "d", false);
+    for (uint64_t ticket = 1; ticket <= 3; ticket++)
+        expect(true, ticket, STORE_COMMITTED);
+    expect_kept("handler c\nhandler d\n");
 }
 END_TEST
 
 START_TEST(the_last_word_of_a_batch_counts)
 {
-    open_store();
-    accept(1, "a");
-    accept_removal(2, "a");
-    accept(3, "b");
-    accept_removal(4, "b");
-    accept(5, "b");
+    occupy();
+    registers(1, "a", false);
+    registers(2, "a", true);
+    registers(3, "b", false);
+    registers(4, "b", true);
+    registers(5, "b", false);
+    disk_let_go();
+    expect(false, 1, STORE_COMMITTED);
     for (uint64_t ticket = 1; ticket <= 5; ticket++)
         expect(true, ticket, STORE_COMMITTED);
-    reopen();
-    expect_keys("b ");
+    ck_assert_uint_eq(figures().commits, 2);
+    expect_kept(OCCUPIED "handler b\n");
 }
 END_TEST
 
-static void compare(struct span key, void *arg)
+static bool compare(void *arg, struct span key)
 {
     ck_assert(span_equal(key, *(const struct span *)arg));
+    return true;
 }
 
 START_TEST(a_key_is_any_bytes)
@@ -173,321 +59,241 @@ START_TEST(a_key_is_any_bytes)
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(i * 7);
     struct span longest = span_of(bytes, STORE_HANDLER_KEY_MAX);
-    open_store();
-    accept_bytes(1, longest, false);
+    registers_bytes(1, longest, false);
     expect(true, 1, STORE_COMMITTED);
     ck_assert(!store_registration(
         store, &(struct store_registration){.ticket = 2, .key = span_of(bytes, sizeof bytes)}));
     expect_nothing();
     reopen();
-    ck_assert(store_visit_handlers(store, compare, &longest));
+    ck_assert(store_load(store, &(struct store_loader){.arg = &longest, .handler = compare}));
 
-    accept_bytes(3, longest, true);
-    accept_bytes(4, span_of(NULL, 0), false);
+    registers_bytes(3, longest, true);
+    registers_bytes(4, span_of(NULL, 0), false);
     expect(true, 3, STORE_COMMITTED);
     expect(true, 4, STORE_COMMITTED);
-    reopen();
-    expect_keys(" ");
+    expect_kept("handler \n");
 }
 END_TEST
 
-START_TEST(many_at_once_and_little_by_little)
+START_TEST(all_of_an_append_survives)
 {
-    char key[16];
-    open_store();
+    uint8_t mine[] = "a the body k";
+    struct store_append what = {.ticket = 1,
+                                .stream = span_of(mine, 1),
+                                .epoch = UINT64_MAX,
+                                .offset = 1,
+                                .first = 1,
+                                .at_ms = -5,
+                                .body = span_of(mine + 2, 8),
+                                .once = {span_of(mine + 11, 1), {5, UINT64_MAX}, INT64_MAX}};
+    ck_assert(store_append(store, &what));
+    memset(mine, 'x', sizeof mine); /* spans are borrowed for the call */
+    expect(false, 1, STORE_COMMITTED);
+    expect_kept("a 18446744073709551615:1\n  1 @-5 the body\n"
+                "key k 18446744073709551615:1 hash 5 18446744073709551615"
+                " until 9223372036854775807\n");
+}
+END_TEST
+
+START_TEST(notes_are_kept_and_not_reported)
+{
+    uint8_t name[] = "b";
+    struct store_note what = {.kind = STORE_MADE, .stream = span_of(name, 1), .epoch = 8};
+    store_note(store, &what);
+    name[0] = 'x';
+    append_many("a", 1, 3);
+    append_many("c", 1, 1);
+    store_note(store, &(struct store_note){STORE_TRIMMED, span_text("a"), 0, 3});
+    store_note(store, &(struct store_note){STORE_ENDED, span_text("c"), 0, 0});
+    registers(1, "h", false);
+    expect_appended(1, 3, STORE_COMMITTED);
+    expect_appended(1, 1, STORE_COMMITTED);
+    expect(true, 1, STORE_COMMITTED);
+    expect_nothing();
+    ck_assert_uint_eq(figures().committed, 5);
+    expect_kept("b 8:0\na 7:3\n  3 @30 body\nhandler h\n");
+}
+END_TEST
+
+START_TEST(what_is_accepted_at_the_end_is_written)
+{
+    append_many("a", 1, 2000);
+    store_note(store, &(struct store_note){STORE_TRIMMED, span_text("a"), 0, 2000});
+    registers(1, "h", false);
+    expect_kept("a 7:2000\n  2000 @20000 body\nhandler h\n");
+}
+END_TEST
+
+static bool refuse(void *arg, struct span stream, uint64_t epoch, uint64_t offset)
+{
+    (void)arg, (void)stream, (void)epoch, (void)offset;
+    return false;
+}
+
+START_TEST(the_loader_may_say_no)
+{
+    append("a", 1);
+    expect_appended(1, 1, STORE_COMMITTED);
+    reopen();
+    ck_assert(!store_load(store, &(struct store_loader){.stream = refuse}));
+    expect_kept("a 7:1\n  1 @10 body\n");
+}
+END_TEST
+
+/* --- many at once --- */
+
+START_TEST(nothing_is_reported_before_it_is_on_the_disk)
+{
+    disk_hold();
+    append("a", 1);
+    disk_wait_held();
+    expect_nothing();
+    ck_assert(!is_readable(0));
+    disk_let_go();
+    ck_assert(is_readable(PATIENCE_MS));
+    expect_appended(1, 1, STORE_COMMITTED);
+    expect_nothing();
+    ck_assert(!is_readable(0));
+}
+END_TEST
+
+START_TEST(what_came_while_it_was_writing_is_one_commit)
+{
+    occupy();
+    append_many("a", 1, STORE_BATCH);
+    append_many("a", STORE_BATCH + 1, 2 * STORE_BATCH);
+    append_many("a", 2 * STORE_BATCH + 1, 2 * STORE_BATCH + 1);
+    size_t before = disk_syncs();
+    disk_let_go();
+    expect(false, 1, STORE_COMMITTED);
+    expect_appended(1, 2 * STORE_BATCH + 1, STORE_COMMITTED);
+    expect_nothing();
+    ck_assert_uint_eq(figures().commits, 4);
+    ck_assert_uint_eq(figures().committed, 2 * STORE_BATCH + 2);
+    ck_assert_uint_eq(disk_syncs() - before, 3);
+}
+END_TEST
+
+START_TEST(completions_come_in_the_order_of_everything)
+{
+    char name[16];
     for (uint64_t i = 0; i < 3000; i++) {
-        snprintf(key, sizeof key, "%llu", (unsigned long long)i);
-        accept(i, key);
+        snprintf(name, sizeof name, "%llu", (unsigned long long)i % 7);
+        if (i % 3 == 0)
+            registers(i, name, i % 2);
+        else
+            ck_assert(append_body(i, name, 1, "")); /* only the first of each follows */
     }
     for (uint64_t i = 0; i < 3000; i++) {
-        expect(true, i, STORE_COMMITTED);
+        struct store_completion got = next();
+        ck_assert_uint_eq(got.ticket, i);
+        ck_assert_int_eq(got.is_registration, i % 3 == 0);
         if (i % 100 == 0)
-            accept(3000 + i / 100, "late");
+            registers(3000 + i / 100, "late", false);
     }
     for (uint64_t i = 0; i < 30; i++)
         expect(true, 3000 + i, STORE_COMMITTED);
     expect_nothing();
-    struct buffer got = {0};
-    ck_assert(store_visit_handlers(store, collect, &got));
-    ck_assert_uint_eq(got.size, 10 * 2 + 90 * 3 + 900 * 4 + 2000 * 5 + 5);
-    buffer_free(&got);
+    ck_assert_uint_eq(figures().committed, 1000 + 7 + 30);
+    ck_assert_uint_eq(figures().failed, 2000 - 7);
 }
 END_TEST
 
-START_TEST(appends_are_as_in_memory)
+START_TEST(it_is_readable_when_there_is_something_new)
 {
-    open_store();
-    for (uint64_t i = 0; i < 1000; i++)
-        ck_assert(store_append(store, &(struct store_append){.ticket = i}));
-    accept(7, "a");
-    expect(true, 7, STORE_COMMITTED);
-    for (uint64_t i = 0; i < 1000; i++)
-        expect(false, i, STORE_COMMITTED);
+    for (uint64_t offset = 1; offset <= 100; offset++) {
+        append("a", offset);
+        ck_assert(is_readable(PATIENCE_MS));
+        ck_assert(is_readable(0)); /* until somebody takes it */
+        expect_appended(offset, offset, STORE_COMMITTED);
+        expect_nothing();
+        ck_assert(!is_readable(0));
+    }
+}
+END_TEST
+
+/* --- bounds --- */
+
+START_TEST(no_more_waits_than_may)
+{
+    store_destroy(&store);
+    open_with(100);
+    occupy();
+    for (uint64_t offset = 1; offset <= 9; offset++)
+        ck_assert(append_body(1000 + offset, "a", offset, "123456789"));
+    ck_assert(!append_body(2, "a", 10, "1234567890")); /* one byte more than there is room for */
+    ck_assert_uint_eq(figures().queued_bytes, 90);
+    ck_assert(append_body(1010, "a", 10, "123456789"));
+    ck_assert_uint_eq(figures().queued_bytes, 100);
+    ck_assert(!append_body(2, "a", 11, ""));
+    ck_assert(
+        !store_registration(store, &(struct store_registration){.key = span_text("handler")}));
+    store_note(store, &(struct store_note){STORE_ENDED, span_text("a"), 0, 0}); /* is lost */
+    disk_let_go();
+    expect(false, 1, STORE_COMMITTED);
+    expect_appended(1, 10, STORE_COMMITTED);
     expect_nothing();
-    accept(8, "b"); /* what nobody asks about is freed, and not committed */
-    ck_assert(store_append(store, &(struct store_append){.ticket = 9}));
-    reopen();
-    expect_keys("a ");
+    ck_assert_uint_eq(figures().queued_bytes, 0);
+    ck_assert(append_body(3, "a", 11, "123456789"));
+    expect(false, 3, STORE_COMMITTED);
+    ck_assert_uint_eq(figures().failed, 0);
 }
 END_TEST
 
-/* --- faults --- */
-
-static int register_and_die(void)
+START_TEST(keys_that_are_over_do_not_pile_up)
 {
-    struct store_completion completion;
-    store = store_sqlite_new(path, &why);
-    if (!store)
-        return 1;
-    for (uint64_t i = 0; i < 2; i++) {
-        struct store_registration what = {.ticket = i, .key = span_text(i ? "second" : "first")};
-        if (!store_registration(store, &what) || !store_next(store, &completion) ||
-            completion.outcome != STORE_COMMITTED)
-            return 2;
-    }
-    struct store_registration late = {.ticket = 3, .key = span_text("not asked about")};
-    return store_registration(store, &late) ? 0 : 3;
-}
-
-START_TEST(what_was_committed_survives_a_kill)
-{
-    ck_assert_int_eq(in_child(register_and_die), 0);
-    ck_assert_int_eq(access(log_path, F_OK), 0); /* nobody closed it */
-    open_store();
-    expect_keys("first second ");
-}
-END_TEST
-
-START_TEST(the_file_is_for_the_broker_alone)
-{
-    struct stat about;
-    umask(0);
-    open_store();
-    accept(1, "a");
-    expect(true, 1, STORE_COMMITTED);
-    ck_assert_int_eq(stat(path, &about), 0);
-    ck_assert_int_eq(about.st_mode & 0777, 0600);
-    ck_assert_int_eq(stat(log_path, &about), 0);
-    ck_assert_int_eq(about.st_mode & 0777, 0600);
-}
-END_TEST
-
-static int open_too(void)
-{
-    struct buffer reason = {0};
-    store_t *other = store_sqlite_new(path, &reason);
-    bool told = reason.size && memmem(reason.data, reason.size, "another process has it open", 27);
-    buffer_free(&reason);
-    return other ? 1 : told ? 0 : 2;
-}
-
-START_TEST(only_one_process_has_it)
-{
-    open_store(); /* a new one */
-    ck_assert_int_eq(in_child(open_too), 0);
-    accept(1, "a");
-    expect(true, 1, STORE_COMMITTED);
-    ck_assert_int_eq(in_child(open_too), 0);
-    reopen(); /* one that was there */
-    ck_assert_int_eq(in_child(open_too), 0);
-    expect_keys("a ");
-    expect_refused(path, "another process has it open");
-    ck_assert_int_eq(in_child(open_too), 0);
+    occupy();
+    for (uint64_t offset = 1; offset <= 64 * STORE_BATCH; offset++)
+        ck_assert(store_append(
+            store, &(struct store_append){.ticket = 1000 + offset,
+                                          .stream = span_text("a"),
+                                          .epoch = 7,
+                                          .offset = offset,
+                                          .first = offset,
+                                          .once = {.key = span_text("k"), .until_ms = 1}}));
+    disk_let_go();
+    expect(false, 1, STORE_COMMITTED);
+    expect_appended(1, 64 * STORE_BATCH, STORE_COMMITTED);
     store_destroy(&store);
-    ck_assert_int_eq(in_child(register_and_die), 0);
+    ck_assert_int_lt(world_number(NULL, "SELECT count(*) FROM keys"), 32 * STORE_BATCH);
+    open_with(QUEUE_BYTES);
 }
 END_TEST
 
-/* Files may grow no more; false where the system does not let us say so. */
-static void limit_files(rlim_t bytes)
+/* --- figures --- */
+
+START_TEST(it_is_measured)
 {
-    struct rlimit limit;
-    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-START_TEST(what_cannot_be_written_fails_and_is_rolled_back)
-{
-    open_store();
-    accept(1, "a");
-    expect(true, 1, STORE_COMMITTED);
-    struct stat about;
-    ck_assert_int_eq(stat(log_path, &about), 0);
-    signal(SIGXFSZ, SIG_IGN);
-
-    accept_removal(2, "a");
-    accept(3, "b");
-    ck_assert(store_append(store, &(struct store_append){.ticket = 4}));
-    struct store_completion first, second;
-    limit_files((rlim_t)about.st_size);
-    bool one = store_next(store, &first), two = store_next(store, &second);
-    limit_files(RLIM_INFINITY);
-    ck_assert(one && two);
-    ck_assert(first.is_registration && second.is_registration);
-    ck_assert_uint_eq(first.ticket, 2);
-    ck_assert_uint_eq(second.ticket, 3);
-    ck_assert_int_eq(first.outcome, STORE_FAILED);
-    ck_assert_int_eq(second.outcome, STORE_FAILED);
-    expect(false, 4, STORE_COMMITTED);
-    expect_nothing(); /* nothing is tried again by itself */
-    expect_keys("a ");
-
-    accept(5, "c");
-    expect(true, 5, STORE_COMMITTED);
-    expect_keys("a c ");
-    reopen();
-    expect_keys("a c ");
+    struct stat file, log;
+    ck_assert_uint_eq(figures().commits + figures().committed + figures().failed, 0);
+    append_many("a", 1, 2);
+    expect_appended(1, 2, STORE_COMMITTED);
+    append("a", 2);
+    expect_appended(2, 2, STORE_FAILED);
+    struct store_figures now = figures();
+    ck_assert_uint_ge(now.commits, 2);
+    ck_assert_uint_le(now.commits, 3);
+    ck_assert_uint_eq(now.committed, 2);
+    ck_assert_uint_eq(now.failed, 1);
+    ck_assert_uint_eq(now.damaged, 0);
+    ck_assert(!now.is_failing);
+    ck_assert_int_eq(stat(world_path, &file), 0);
+    ck_assert_int_eq(stat(world_log, &log), 0);
+    ck_assert_uint_eq(now.file_bytes, (uint64_t)file.st_size + (uint64_t)log.st_size);
 }
 END_TEST
 
-/* --- files that are none of ours --- */
-
-static void write_file(const char *bytes, size_t size)
+START_TEST(damage_is_measured)
 {
-    FILE *file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
-    fclose(file);
-}
-
-START_TEST(an_empty_file_becomes_one)
-{
-    write_file("", 0);
-    open_store();
-    accept(1, "a");
-    expect(true, 1, STORE_COMMITTED);
-}
-END_TEST
-
-START_TEST(no_database)
-{
-    char text[5000];
-    memset(text, 'x', sizeof text);
-    write_file(text, 10);
-    expect_refused(path, "it is no database");
-    write_file(text, sizeof text);
-    expect_refused(path, "it is no database");
-}
-END_TEST
-
-static void with_database(const char *sql)
-{
-    sqlite3 *db;
-    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-}
-
-START_TEST(a_database_of_another_program_is_left_alone)
-{
-    with_database("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)");
-    char before[8192], after[8192];
-    FILE *file = fopen(path, "r");
-    size_t size = fread(before, 1, sizeof before, file);
-    fclose(file);
-    expect_refused(path, "of another program");
-    file = fopen(path, "r");
-    ck_assert_uint_eq(fread(after, 1, sizeof after, file), size);
-    fclose(file);
-    ck_assert_mem_eq(before, after, size);
-    ck_assert_int_ne(access(log_path, F_OK), 0);
-}
-END_TEST
-
-START_TEST(a_newer_schema)
-{
-    open_store();
-    accept(1, "a");
-    expect(true, 1, STORE_COMMITTED);
+    append_many("a", 1, 3);
+    expect_appended(1, 3, STORE_COMMITTED);
     store_destroy(&store);
-    with_database("PRAGMA user_version = 2");
-    expect_refused(path, "a newer Millrace has written it (schema 2, this one knows 1)");
-    with_database("PRAGMA user_version = 1");
-    open_store();
-    expect_keys("a ");
-}
-END_TEST
-
-START_TEST(damaged_pages)
-{
-    char key[64];
-    open_store();
-    for (uint64_t i = 0; i < 2000; i++) {
-        snprintf(key, sizeof key, "a handler with some name %llu", (unsigned long long)i);
-        accept(i, key);
-    }
-    for (uint64_t i = 0; i < 2000; i++)
-        expect(true, i, STORE_COMMITTED);
-    store_destroy(&store);
-
-    char noise[4096];
-    memset(noise, 0x5a, sizeof noise);
-    int fd = open(path, O_WRONLY);
-    ck_assert_int_eq(pwrite(fd, noise, sizeof noise, 4096 * 5), (ssize_t)sizeof noise);
-    close(fd);
-    expect_refused(path, "it is damaged");
-    fd = open(path, O_WRONLY);
-    ck_assert_int_eq(pwrite(fd, noise, sizeof noise, 4096), (ssize_t)sizeof noise);
-    close(fd);
-    expect_refused(path, "it is damaged");
-    ck_assert_int_eq(truncate(path, 3 * 4096), 0);
-    expect_refused(path, "it is damaged");
-}
-END_TEST
-
-START_TEST(no_folder_or_a_folder)
-{
-    char none[96];
-    snprintf(none, sizeof none, "%s/none/a.db", directory);
-    expect_refused(none, "it cannot be made: its folder does not exist");
-    snprintf(none, sizeof none, "%s/a.db/b", directory);
-    write_file("", 0);
-    expect_refused(none, "it cannot be made: Not a directory");
-    unlink(path);
-    ck_assert_int_eq(mkdir(path, 0700), 0);
-    expect_refused(path, "it cannot be opened");
-}
-END_TEST
-
-/* Root may write everywhere. */
-static void become_nobody(void)
-{
-    if (geteuid() == 0 && (setgid(65534) || setuid(65534)))
-        _exit(99);
-}
-
-static int open_as_nobody(void)
-{
-    become_nobody();
-    struct buffer reason = {0};
-    store_t *other = store_sqlite_new(path, &reason);
-    if (other)
-        return 1;
-    buffer_put_byte(&reason, '\0');
-    if (strstr((const char *)reason.data, "it cannot be made: Permission denied"))
-        return 2;
-    if (strstr((const char *)reason.data, "it may not be written to"))
-        return 3;
-    if (strstr((const char *)reason.data, "its folder may not be written to"))
-        return 4;
-    fprintf(stderr, "%s\n", (const char *)reason.data);
-    return 5;
-}
-
-START_TEST(places_that_may_not_be_written_to)
-{
-    ck_assert_int_eq(chmod(directory, 0555), 0);
-    ck_assert_int_eq(in_child(open_as_nobody), 2);
-    chmod(directory, 0755);
-    open_store();
-    store_destroy(&store);
-    ck_assert_int_eq(chmod(path, 0444), 0);
-    ck_assert_int_eq(in_child(open_as_nobody), 3);
-    ck_assert_int_eq(chmod(path, 0666), 0);
-    ck_assert_int_eq(chmod(directory, 0555), 0);
-    ck_assert_int_eq(in_child(open_as_nobody), 4);
-    chmod(directory, 0755);
+    world_sql(NULL, "UPDATE messages SET at = 0 WHERE offset = 2;"
+                    "INSERT INTO streams VALUES (9, x'62', 1, 0, 0)");
+    open_with(QUEUE_BYTES);
+    ck_assert_uint_eq(figures().damaged, 0);
+    expect_kept("a 7:3\n  1 @10 body\n  3 @30 body\n");
+    ck_assert_uint_eq(figures().damaged, 2);
 }
 END_TEST
 
@@ -495,23 +301,23 @@ int main(void)
 {
     Suite *suite = suite_create("store_sqlite");
     TCase *tests = tcase_create("store_sqlite");
-    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_set_timeout(tests, 120);
+    tcase_add_checked_fixture(tests, sqlite_setup, sqlite_teardown);
     tcase_add_test(tests, registrations_survive);
     tcase_add_test(tests, the_last_word_of_a_batch_counts);
     tcase_add_test(tests, a_key_is_any_bytes);
-    tcase_add_test(tests, many_at_once_and_little_by_little);
-    tcase_add_test(tests, appends_are_as_in_memory);
-    tcase_add_test(tests, what_was_committed_survives_a_kill);
-    tcase_add_test(tests, the_file_is_for_the_broker_alone);
-    tcase_add_test(tests, only_one_process_has_it);
-    tcase_add_test(tests, what_cannot_be_written_fails_and_is_rolled_back);
-    tcase_add_test(tests, an_empty_file_becomes_one);
-    tcase_add_test(tests, no_database);
-    tcase_add_test(tests, a_database_of_another_program_is_left_alone);
-    tcase_add_test(tests, a_newer_schema);
-    tcase_add_test(tests, damaged_pages);
-    tcase_add_test(tests, no_folder_or_a_folder);
-    tcase_add_test(tests, places_that_may_not_be_written_to);
+    tcase_add_test(tests, all_of_an_append_survives);
+    tcase_add_test(tests, notes_are_kept_and_not_reported);
+    tcase_add_test(tests, what_is_accepted_at_the_end_is_written);
+    tcase_add_test(tests, the_loader_may_say_no);
+    tcase_add_test(tests, nothing_is_reported_before_it_is_on_the_disk);
+    tcase_add_test(tests, what_came_while_it_was_writing_is_one_commit);
+    tcase_add_test(tests, completions_come_in_the_order_of_everything);
+    tcase_add_test(tests, it_is_readable_when_there_is_something_new);
+    tcase_add_test(tests, no_more_waits_than_may);
+    tcase_add_test(tests, keys_that_are_over_do_not_pile_up);
+    tcase_add_test(tests, it_is_measured);
+    tcase_add_test(tests, damage_is_measured);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

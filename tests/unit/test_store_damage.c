@@ -1,0 +1,248 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/store_file.h"
+#include "broker/store_records.h"
+#include "store_world.h"
+#include "unit.h"
+
+/* A record that is not what was written is left out and counted, and nothing else is. */
+
+static sqlite3 *db;
+static store_records_t *records;
+
+static void open_records(void)
+{
+    struct buffer why = {0};
+    db = store_file_open(world_path, &why);
+    ck_assert_msg(db, "%.*s", SPAN_ARG(buffer_span(&why)));
+    records = store_records_new(db);
+    ck_assert_ptr_nonnull(records);
+}
+
+static void close_records(void)
+{
+    store_records_destroy(&records);
+    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+static void write_append(const char *stream, uint64_t offset, const char *body, const char *key)
+{
+    bool follows;
+    ck_assert(store_records_append(
+        records,
+        &(struct store_append){.stream = span_text(stream),
+                               .epoch = 7,
+                               .offset = offset,
+                               .first = 1,
+                               .at_ms = (int64_t)offset * 10,
+                               .body = span_text(body),
+                               .once = {.key = span_text(key), .hash = {5, 6}, .until_ms = 99}},
+        &follows));
+    ck_assert(follows);
+}
+
+#define A        "a 7:2\n  1 @10 the first body\n  2 @20 the second body\n"
+#define B        "b 7:1\n  1 @10 the third body\n"
+#define K        "key k 7:1 hash 5 6 until 99\n"
+#define L        "key l 7:1 hash 5 6 until 99\n"
+#define HANDLERS "handler the handler\n"
+
+static void setup(void)
+{
+    bool is_sure;
+    world_setup();
+    open_records();
+    ck_assert(store_records_begin(records));
+    write_append("a", 1, "the first body", "k");
+    write_append("b", 1, "the third body", "l");
+    write_append("a", 2, "the second body", "");
+    ck_assert(store_records_register(records, span_text("the handler"), false));
+    ck_assert(store_records_commit(records, &is_sure));
+}
+
+static void teardown(void)
+{
+    close_records();
+    world_teardown();
+}
+
+static void expect_kept(uint64_t damaged, const char *expected)
+{
+    struct buffer got = {0};
+    struct store_loader loader = world_teller(&got);
+    uint64_t found = 99;
+    ck_assert(store_records_load(records, &loader, &found));
+    world_compare(&got, expected);
+    ck_assert_uint_eq(found, damaged);
+}
+
+START_TEST(what_is_sound_is_told)
+{
+    expect_kept(0, A B K L HANDLERS);
+}
+END_TEST
+
+/* Where one stream or message fails, the others go on. In the order of the tables. */
+static const struct {
+    const char *sql, *expected;
+    uint64_t damaged;
+} cases[] = {
+#define A1 "a 7:2\n  2 @20 the second body\n"
+#define A2 "a 7:2\n  1 @10 the first body\n"
+    {"UPDATE streams SET key = x'63' WHERE key = x'61'", B K L HANDLERS, 1},
+    {"UPDATE streams SET key = x'' WHERE key = x'61'", B K L HANDLERS, 1},
+    {"UPDATE streams SET epoch = 8 WHERE key = x'61'", B K L HANDLERS, 1},
+    {"UPDATE streams SET epoch = -7 WHERE key = x'61'", B K L HANDLERS, 1},
+    {"UPDATE streams SET offset = 3 WHERE key = x'61'", B K L HANDLERS, 1},
+    {"UPDATE streams SET offset = 1 WHERE key = x'61'", B K L HANDLERS, 1},
+    {"UPDATE streams SET sum = sum + 1 WHERE key = x'61'", B K L HANDLERS, 1},
+    {"UPDATE streams SET sum = 0 WHERE key = x'61'", B K L HANDLERS, 1},
+    {"UPDATE streams SET epoch = offset, offset = epoch WHERE key = x'61'", B K L HANDLERS, 1},
+    {"UPDATE streams SET sum = 0", K L HANDLERS, 2},
+    {"UPDATE streams SET id = 9 WHERE key = x'61'", B "a 7:2\n" K L HANDLERS, 0},
+    {"DELETE FROM streams WHERE key = x'61'", B K L HANDLERS, 0},
+    {"DELETE FROM streams", K L HANDLERS, 0},
+
+    {"UPDATE messages SET offset = 3 WHERE at = 10 AND stream = 1", A1 B K L HANDLERS, 1},
+    {"UPDATE messages SET at = 11 WHERE at = 10 AND stream = 1", A1 B K L HANDLERS, 1},
+    {"UPDATE messages SET at = -10 WHERE at = 10 AND stream = 1", A1 B K L HANDLERS, 1},
+    {"UPDATE messages SET sum = ~sum WHERE at = 10 AND stream = 1", A1 B K L HANDLERS, 1},
+    {"UPDATE messages SET body = x'' WHERE at = 10 AND stream = 1", A1 B K L HANDLERS, 1},
+    {"UPDATE messages SET body = CAST('the first bodY' AS BLOB) WHERE at = 10 AND stream = 1",
+     A1 B K L HANDLERS, 1},
+    {"UPDATE messages SET body = CAST('the first body ' AS BLOB) WHERE at = 10 AND stream = 1",
+     A1 B K L HANDLERS, 1},
+    {"UPDATE messages SET body = CAST(body || x'00' AS BLOB) WHERE at = 20", A2 B K L HANDLERS, 1},
+    {"UPDATE messages SET stream = 2 WHERE at = 20", A2 B K L HANDLERS, 1},
+    {"UPDATE messages SET stream = 3 WHERE at = 20", A2 B K L HANDLERS, 0},
+    {"UPDATE messages SET stream = 0 WHERE at = 20", A2 B K L HANDLERS, 0},
+    {"UPDATE messages SET sum = 1", "a 7:2\nb 7:1\n" K L HANDLERS, 3},
+    {"DELETE FROM messages WHERE at = 10 AND stream = 1", A1 B K L HANDLERS, 0},
+    {"INSERT INTO messages VALUES (1, 3, 0, 0, x'61')", A B K L HANDLERS, 1},
+
+    {"UPDATE keys SET key = x'6b00' WHERE key = x'6b'", A B L HANDLERS, 1},
+    {"UPDATE keys SET hash_low = 6 WHERE key = x'6b'", A B L HANDLERS, 1},
+    {"UPDATE keys SET hash_high = 5 WHERE key = x'6b'", A B L HANDLERS, 1},
+    {"UPDATE keys SET hash_low = 6, hash_high = 5 WHERE key = x'6b'", A B L HANDLERS, 1},
+    {"UPDATE keys SET epoch = 1, offset = 7 WHERE key = x'6b'", A B L HANDLERS, 1},
+    {"UPDATE keys SET offset = 2 WHERE key = x'6b'", A B L HANDLERS, 1},
+    {"UPDATE keys SET until = 100 WHERE key = x'6b'", A B L HANDLERS, 1},
+    {"UPDATE keys SET sum = sum + 1 WHERE key = x'6b'", A B L HANDLERS, 1},
+    {"UPDATE keys SET sum = 1", A B HANDLERS, 2},
+    {"UPDATE keys SET id = 9 WHERE key = x'6b'", A B L K HANDLERS, 0},
+};
+
+START_TEST(a_damaged_record_is_left_out)
+{
+    world_sql(db, cases[_i].sql);
+    ck_assert_int_gt(sqlite3_changes(db), 0);
+    expect_kept(cases[_i].damaged, cases[_i].expected);
+    expect_kept(cases[_i].damaged, cases[_i].expected); /* and is not removed by that */
+}
+END_TEST
+
+static bool loads(void)
+{
+    struct buffer got = {0};
+    struct store_loader loader = world_teller(&got);
+    uint64_t damaged;
+    bool loaded = store_records_load(records, &loader, &damaged);
+    ck_assert(loaded || !memmem(got.data, got.size, "handler", 7));
+    buffer_free(&got);
+    return loaded;
+}
+
+/* Somebody could be let in whom the true handler would refuse. */
+START_TEST(a_damaged_handler_ends_the_loading)
+{
+    world_sql(db, "UPDATE handlers SET key = CAST('the handleR' AS BLOB)");
+    ck_assert(!loads());
+    world_sql(db, "UPDATE handlers SET key = CAST('the handler' AS BLOB)");
+    ck_assert(loads());
+    world_sql(db, "UPDATE handlers SET sum = sum - 1");
+    ck_assert(!loads());
+    world_sql(db, "UPDATE handlers SET sum = 0");
+    ck_assert(!loads());
+}
+END_TEST
+
+START_TEST(handlers_of_schema_1_have_no_checksum_until_they_register_again)
+{
+    bool is_sure;
+    world_sql(db, "UPDATE handlers SET sum = NULL");
+    expect_kept(0, A B K L HANDLERS);
+    ck_assert(store_records_begin(records));
+    ck_assert(store_records_register(records, span_text("the handler"), false));
+    ck_assert(store_records_commit(records, &is_sure));
+    expect_kept(0, A B K L HANDLERS);
+    ck_assert_int_eq(world_number(db, "SELECT count(*) FROM handlers WHERE sum IS NOT NULL"), 1);
+}
+END_TEST
+
+/* Every bit of a message, a stream's key and a key, where they stand in the file. */
+static void flip_each_bit(const char *text, uint64_t damaged, const char *expected)
+{
+    sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    close_records();
+    long at = world_find(text);
+    for (size_t i = 0; i < strlen(text); i++)
+        for (int bit = 0; bit < 8; bit++) {
+            char flipped = (char)(text[i] ^ 1 << bit);
+            world_patch(at + (long)i, &flipped, 1);
+            open_records();
+            expect_kept(damaged, expected);
+            close_records();
+            world_patch(at + (long)i, &text[i], 1);
+        }
+    open_records();
+    expect_kept(0, A B K L HANDLERS);
+}
+
+START_TEST(flipped_bits_of_a_body)
+{
+    flip_each_bit("the first body", 1, A1 B K L HANDLERS);
+}
+END_TEST
+
+START_TEST(a_damaged_stream_begins_again)
+{
+    struct store_note made = {.kind = STORE_MADE, .stream = span_text("a"), .epoch = 8};
+    bool is_sure;
+    world_sql(db, "UPDATE streams SET offset = 9 WHERE key = x'61'");
+    expect_kept(1, B K L HANDLERS);
+    ck_assert(store_records_begin(records));
+    ck_assert(store_records_note(records, &made));
+    ck_assert(store_records_commit(records, &is_sure));
+    expect_kept(0, "a 8:0\n" B K L HANDLERS); /* no message of before is in it */
+}
+END_TEST
+
+START_TEST(a_damaged_message_goes_with_those_in_front_of_it)
+{
+    struct store_note trimmed = {.kind = STORE_TRIMMED, .stream = span_text("a"), .first = 2};
+    bool is_sure;
+    world_sql(db, "UPDATE messages SET body = x'00' WHERE at = 10 AND stream = 1");
+    expect_kept(1, A1 B K L HANDLERS);
+    ck_assert(store_records_begin(records));
+    ck_assert(store_records_note(records, &trimmed));
+    ck_assert(store_records_commit(records, &is_sure));
+    expect_kept(0, A1 B K L HANDLERS);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("store_damage");
+    TCase *tests = tcase_create("store_damage");
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, what_is_sound_is_told);
+    tcase_add_loop_test(tests, a_damaged_record_is_left_out, 0, sizeof cases / sizeof *cases);
+    tcase_add_test(tests, a_damaged_handler_ends_the_loading);
+    tcase_add_test(tests, handlers_of_schema_1_have_no_checksum_until_they_register_again);
+    tcase_add_test(tests, flipped_bits_of_a_body);
+    tcase_add_test(tests, a_damaged_stream_begins_again);
+    tcase_add_test(tests, a_damaged_message_goes_with_those_in_front_of_it);
+    suite_add_tcase(suite, tests);
+    return unit_run(suite);
+}
