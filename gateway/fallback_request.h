@@ -38,7 +38,8 @@ struct fallback_request {
 bool fallback_is_path(struct span path);
 /* What is asked for, or the first thing that is wrong with it; *body then says how many bytes of
  * body follow, 0: none, the client's first frame is cf_connect. Never the refusals that depend on
- * more than the request: SESSION, SLOW, BYTES, GATEWAY, FULL and DRAINING. */
+ * more than the request: SESSION, SLOW, BYTES, GATEWAY, FULL, DRAINING and
+ * BROKER. */
 enum fallback_verdict fallback_judge(const struct fallback_request *request,
                                      struct span allowed_origins, size_t *body);
 

@@ -4,15 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "admin/admin_http.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/metrics.h"
 #include "gateway/bus_link.h"
+#include "gateway/descriptors.h"
+#include "gateway/drain.h"
 #include "gateway/duty.h"
 #include "gateway/http_page.h"
 #include "gateway/hub.h"
@@ -28,22 +28,16 @@
 #define TURN_NS       2000000
 
 #define DRAIN_SLICE_MS 50
-/* After the last slice, for the answers to its close frames; ws cuts those who give none. */
-#define DRAIN_ANSWERS_MS 5000
-/* For those who were in their handshake when the drain began: they are told to go elsewhere. */
-#define DRAIN_HANDSHAKES_MS 1000
 
 /* Descriptors that are not clients' WebSockets. */
 #define HANDSHAKES        1024
 #define OTHER_DESCRIPTORS 256
 
-/* The broker is told so often how this gateway is. */
 /* The heap is tidied after so many connections, but not more often. */
 #define TIDY_CONNECTIONS 1000
 #define TIDY_MS          5000
-#define REPORT_MS        1000
-
-#define METRIC_PREFIX "millrace_gateway"
+/* The broker is told so often how this gateway is. */
+#define REPORT_MS 1000
 
 struct gateway {
     const options_t *options;
@@ -53,7 +47,7 @@ struct gateway {
     uv_idle_t no_sleep;
     uv_timer_t tick;
     uv_timer_t rested;
-    uv_timer_t drain;
+    uv_timer_t drain_tick;
     uv_timer_t report;
     uv_timer_t admin_tick;
     uv_signal_t signals[2];
@@ -72,9 +66,10 @@ struct gateway {
     int64_t tidy_at_ms;    /* not before */
     uint64_t tidied_total; /* connections accepted until the heap was tidied last */
     int64_t tick_at_ms;    /* when the tick timer will fire, INT64_MAX: it is not set */
-    int64_t drain_began_ms;
-    size_t drain_sessions; /* that there were then */
+    struct drain drain;    /* while is_draining or is_leaving */
+    int64_t ready_ms;      /* when it had its broker last, or its start */
     bool is_draining;
+    bool is_leaving; /* it has lost its broker for so long that its clients go */
 };
 
 /* --- each turn --- */
@@ -198,11 +193,64 @@ static void tidy_heap(gateway_t *self, uint64_t came_total, int64_t now_ms)
     malloc_trim(0);
 }
 
+/* --- without a broker --- */
+
+static void begin_drain(gateway_t *self)
+{
+    int64_t length_ms = (int64_t)self->options->gateway.drain_seconds * 1000;
+    self->drain =
+        (struct drain){clock_monotonic_ms(), length_ms, hub_session_open_count(self->hub)};
+}
+
+static void on_leave(uv_timer_t *timer)
+{
+    gateway_t *self = timer->data;
+    int64_t now_ms = clock_monotonic_ms();
+    hub_close_sessions(self->hub, CLIENT_CLOSE_FORCE_RECONNECT, drain_keep(&self->drain, now_ms),
+                       now_ms);
+}
+
+static void leave_clients(gateway_t *self)
+{
+    self->is_leaving = true;
+    begin_drain(self);
+    log_warn("broker_missed", LOG_UINT("connections", self->drain.sessions),
+             LOG_UINT("seconds", self->options->gateway.broker_lost_seconds));
+    ws_set_broker_lost(self->ws, true);
+    uv_timer_start(&self->drain_tick, on_leave, 0, DRAIN_SLICE_MS);
+}
+
+static void return_to_clients(gateway_t *self)
+{
+    self->is_leaving = false;
+    log_info("broker_back", LOG_UINT("connections", hub_session_open_count(self->hub)));
+    ws_set_broker_lost(self->ws, false);
+    uv_timer_stop(&self->drain_tick);
+}
+
+/* Clients that stay would hear nothing and not be told. */
+static void watch_broker(gateway_t *self, int64_t now_ms)
+{
+    int64_t limit_ms = (int64_t)self->options->gateway.broker_lost_seconds * 1000;
+    bool is_ready = hub_is_ready(self->hub, now_ms);
+    if (is_ready)
+        self->ready_ms = now_ms;
+    if (self->is_draining || limit_ms == 0)
+        return;
+    if (self->is_leaving && is_ready)
+        return_to_clients(self);
+    else if (!self->is_leaving && now_ms - self->ready_ms >= limit_ms)
+        leave_clients(self);
+}
+
+/* --- each second --- */
+
 static void on_report(uv_timer_t *timer)
 {
     gateway_t *self = timer->data;
     int64_t now_ms = clock_monotonic_ms();
     tidy_heap(self, hub_metrics(self->hub, now_ms)->connections_total, now_ms);
+    watch_broker(self, now_ms);
     struct report report = {.hub = hub_metrics(self->hub, now_ms),
                             .uptime_ms = now_ms - self->started_ms,
                             .is_ready = !self->is_draining && hub_is_ready(self->hub, now_ms),
@@ -217,29 +265,10 @@ static void on_report(uv_timer_t *timer)
 
 /* --- the admin listener --- */
 
-#define METRIC(name, type, help) {#name, METRIC_##type, help},
-static const struct metric_description hub_descriptions[] = {
-#include "gateway/metrics.def"
-};
-static const struct metric_description io_descriptions[] = {
-#include "gateway/io_metrics.def"
-};
-#undef METRIC
-static_assert(sizeof(struct hub_metrics) / sizeof(uint64_t) ==
-                  sizeof hub_descriptions / sizeof *hub_descriptions,
-              "one description for each number");
-static_assert(sizeof(struct io_metrics) / sizeof(uint64_t) ==
-                  sizeof io_descriptions / sizeof *io_descriptions,
-              "one description for each number");
-
 static void write_metrics(void *arg, struct buffer *to)
 {
     gateway_t *self = arg;
-    const struct hub_metrics *hub = hub_metrics(self->hub, clock_monotonic_ms());
-    metrics_write(to, METRIC_PREFIX, hub_descriptions, (const uint64_t *)hub,
-                  sizeof *hub / sizeof(uint64_t));
-    metrics_write(to, METRIC_PREFIX, io_descriptions, (const uint64_t *)&self->metrics,
-                  sizeof self->metrics / sizeof(uint64_t));
+    io_metrics_write(to, hub_metrics(self->hub, clock_monotonic_ms()), &self->metrics);
 }
 
 /* Why the gateway is not ready. */
@@ -297,35 +326,18 @@ static void serve_admin(gateway_t *self)
 
 /* --- the end --- */
 
-/* How many may be open so long after the drain began: the first is closed at once, the others at
- * equal distances. */
-static size_t drain_keep(const gateway_t *self, int64_t passed_ms)
-{
-    int64_t drain_ms = (int64_t)self->options->gateway.drain_seconds * 1000;
-    if (self->drain_sessions == 0 || passed_ms >= drain_ms)
-        return 0;
-    return self->drain_sessions - 1 - self->drain_sessions * (size_t)passed_ms / (size_t)drain_ms;
-}
-
-static bool is_drained(const gateway_t *self, int64_t passed_ms)
-{
-    int64_t drain_ms = (int64_t)self->options->gateway.drain_seconds * 1000;
-    if (passed_ms >= drain_ms + DRAIN_ANSWERS_MS)
-        return true;
-    return hub_session_count(self->hub) == 0 &&
-           (self->metrics.sockets == 0 || passed_ms >= DRAIN_HANDSHAKES_MS);
-}
-
 static void on_drain(uv_timer_t *timer)
 {
     gateway_t *self = timer->data;
-    int64_t now_ms = clock_monotonic_ms(), passed_ms = now_ms - self->drain_began_ms;
-    if (!is_drained(self, passed_ms)) {
-        hub_close_sessions(self->hub, CLIENT_CLOSE_SHUTDOWN, drain_keep(self, passed_ms), now_ms);
+    const struct drain *drain = &self->drain;
+    int64_t now_ms = clock_monotonic_ms();
+    if (!drain_is_over(drain, hub_session_count(self->hub), self->metrics.sockets, now_ms)) {
+        hub_close_sessions(self->hub, CLIENT_CLOSE_SHUTDOWN, drain_keep(drain, now_ms), now_ms);
         return;
     }
-    log_info("drained", LOG_UINT("connections", self->drain_sessions),
-             LOG_UINT("left", hub_session_count(self->hub)), LOG_UINT("ms", (uint64_t)passed_ms));
+    log_info("drained", LOG_UINT("connections", drain->sessions),
+             LOG_UINT("left", hub_session_count(self->hub)),
+             LOG_UINT("ms", (uint64_t)(now_ms - drain->began_ms)));
     uv_stop(&self->loop);
 }
 
@@ -337,15 +349,14 @@ static void on_signal(uv_signal_t *handle, int number)
         _exit(128 + number);
     }
     self->is_draining = true;
-    self->drain_began_ms = clock_monotonic_ms();
-    self->drain_sessions = hub_session_open_count(self->hub);
+    begin_drain(self);
     log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
-             LOG_UINT("connections", self->drain_sessions),
+             LOG_UINT("connections", self->drain.sessions),
              LOG_UINT("drain_seconds", self->options->gateway.drain_seconds));
     ws_drain(self->ws);
     ws_listener_drain(self->listener);
     ws_listener_destroy(&self->listener);
-    uv_timer_start(&self->drain, on_drain, 0, DRAIN_SLICE_MS);
+    uv_timer_start(&self->drain_tick, on_drain, 0, DRAIN_SLICE_MS);
 }
 
 void gateway_run(gateway_t *self)
@@ -377,13 +388,13 @@ static bool start_handles(gateway_t *self)
     uv_loop_t *loop = &self->loop;
     uv_timer_init(loop, &self->tick);
     uv_timer_init(loop, &self->rested);
-    uv_timer_init(loop, &self->drain);
+    uv_timer_init(loop, &self->drain_tick);
     uv_timer_init(loop, &self->report);
     uv_timer_init(loop, &self->admin_tick);
     uv_idle_init(loop, &self->no_sleep);
     uv_prepare_init(loop, &self->before_sleep);
     uv_check_init(loop, &self->after_io);
-    self->tick.data = self->rested.data = self->drain.data = self->report.data =
+    self->tick.data = self->rested.data = self->drain_tick.data = self->report.data =
         self->admin_tick.data = self;
     self->no_sleep.data = self->before_sleep.data = self->after_io.data = self;
     static const int numbers[] = {SIGTERM, SIGINT};
@@ -436,20 +447,6 @@ static bool start_hub(gateway_t *self)
     return self->hub;
 }
 
-/* libwebsockets looks through all descriptors that the process may have whenever it closes one: as
- * many as are needed, not as many as are allowed. Returns how many there are. */
-static size_t limit_descriptors(size_t needed)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return needed;
-    rlim_t allowed = needed < limit.rlim_max ? needed : limit.rlim_max;
-    if (allowed < needed)
-        log_warn("descriptors_limited", LOG_UINT("needed", needed), LOG_UINT("allowed", allowed));
-    limit.rlim_cur = allowed;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? allowed : needed;
-}
-
 static bool start_page(gateway_t *self)
 {
     const struct options_gateway *options = &self->options->gateway;
@@ -467,7 +464,7 @@ static size_t smaller(size_t a, size_t b)
 static bool start_ws(gateway_t *self)
 {
     size_t connections = self->options->gateway.connections;
-    size_t descriptors = limit_descriptors(connections + HANDSHAKES + OTHER_DESCRIPTORS);
+    size_t descriptors = descriptors_limit(connections + HANDSHAKES + OTHER_DESCRIPTORS);
     size_t sockets = descriptors - smaller(OTHER_DESCRIPTORS, descriptors / 2);
     size_t handshakes = smaller(HANDSHAKES, sockets / 8);
     struct ws_settings settings = {
@@ -563,7 +560,7 @@ gateway_t *gateway_new(const options_t *options, const site_keys_t *keys)
         return NULL;
     self->options = options;
     self->keys = keys;
-    self->started_ms = clock_monotonic_ms();
+    self->started_ms = self->ready_ms = clock_monotonic_ms();
     self->tick_at_ms = INT64_MAX;
     self->duty.length_ns = options->gateway.gather_ms * 1000000;
     if (uv_loop_init(&self->loop) != 0) {

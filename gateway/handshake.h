@@ -28,8 +28,8 @@ struct handshake {
     struct span origin, host;
 };
 
-/* ACCEPTED, or the first thing that is wrong (never REFUSED_LINE, REFUSED_FULL or
- * REFUSED_DRAINING). */
+/* ACCEPTED, or the first thing that is wrong (never REFUSED_LINE, REFUSED_FULL,
+ * REFUSED_DRAINING or REFUSED_BROKER). */
 enum handshake_verdict handshake_judge(const struct handshake *request,
                                        struct span allowed_origins);
 

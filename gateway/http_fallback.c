@@ -140,6 +140,8 @@ static enum fallback_verdict has_room(const ws_t *self, enum fallback_verdict ki
 {
     if (self->is_draining)
         return FALLBACK_REFUSED_DRAINING;
+    if (self->is_broker_lost)
+        return FALLBACK_REFUSED_BROKER;
     return hub_session_count(self->hub) >= self->settings.connections ? FALLBACK_REFUSED_FULL
                                                                       : kind;
 }

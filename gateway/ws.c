@@ -83,6 +83,8 @@ static enum handshake_verdict judge(ws_t *self, struct lws *wsi)
         return verdict;
     if (self->is_draining)
         return HANDSHAKE_REFUSED_DRAINING;
+    if (self->is_broker_lost)
+        return HANDSHAKE_REFUSED_BROKER;
     if (hub_session_count(self->hub) >= self->settings.connections)
         return HANDSHAKE_REFUSED_FULL;
     return HANDSHAKE_ACCEPTED;
@@ -322,6 +324,11 @@ ws_t *ws_new(uv_loop_t *loop, hub_t *hub, const struct ws_settings *settings,
 void ws_drain(ws_t *self)
 {
     self->is_draining = true;
+}
+
+void ws_set_broker_lost(ws_t *self, bool is_lost)
+{
+    self->is_broker_lost = is_lost;
 }
 
 void ws_stop(ws_t *self)

@@ -31,6 +31,8 @@ ws_t *ws_new(uv_loop_t *loop, hub_t *hub, const struct ws_settings *settings,
              struct io_metrics *metrics);
 /* From now on handshakes are refused. */
 void ws_drain(ws_t *self);
+/* The same as long as the gateway has no broker. */
+void ws_set_broker_lost(ws_t *self, bool is_lost);
 /* Cuts all connections: the hub is told of each. The loop must run until it is out of handles
  * before ws_destroy. */
 void ws_stop(ws_t *self);

@@ -71,6 +71,7 @@ struct ws {
     size_t body_bytes;                /* of requests that are not answered yet */
     size_t sockets;
     bool is_draining;
+    bool is_broker_lost;
     bool wants_service; /* a timer of libwebsockets was set outside of its callbacks */
 };
 

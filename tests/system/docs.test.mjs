@@ -115,6 +115,8 @@ const withOwnNode = ['README.md', 'docs/quick-start.md', 'docs/operations.md', '
 for (const file of withOwnNode) {
   scenario(`every command of ${file}`, null, { timeout: 240000 }, async () => {
     const settings = await freeSettings();
+    settings.env.RUN_DIR = await temporaryDirectory(); // with a store that is empty
+    atEnd(() => rm(settings.env.RUN_DIR, { recursive: true, force: true }));
     if (makeFiles.includes(file)) {
       settings.folder = await temporaryDirectory();
       atEnd(() => rm(settings.folder, { recursive: true, force: true }));

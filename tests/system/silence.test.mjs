@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
 import { LossyLink } from './gateways.mjs';
-import { atEnd, Cluster, httpGet, patience, scenario, until } from './harness.mjs';
+import { atEnd, Cluster, delay, httpGet, patience, scenario, until } from './harness.mjs';
 
 // The first byte of a message says what it is.
 const [publication, digest, canary] = [...'PDC'].map((letter) => letter.charCodeAt(0));
@@ -104,3 +104,66 @@ overLossyLink('silence: all is asked for again, then /readyz is red; the connect
     assert.deepEqual(await client.publication('news'), { data: { n: 3 }, offset: 3 });
     assert.equal(await cluster.metric('lost_told_total'), 0);
   });
+
+// A gateway that hears nothing for too long: its clients would not hear anything either, and not know it.
+const lost = () => ({ gateway: { broker_lost_seconds: 1, drain_seconds: 1 } });
+
+scenario('a gateway that has lost its broker sends its clients to another one, and takes them again later', null, { timeout: 240000 }, async () => {
+  const cluster = new Cluster(lost());
+  atEnd(() => cluster.stop());
+  const link = await LossyLink.open(cluster);
+  await cluster.start();
+  const clients = await Promise.all(Array.from({ length: 10 }, () => Client.open(cluster)));
+  const began = performance.now();
+  link.lose = () => true;
+  const ends = await Promise.all(clients.map((client) => client.closed.then((end) => ({ ...end, ms: performance.now() - began }))));
+  assert.deepEqual(new Set(ends.map(({ code, reason }) => `${code} ${reason}`)), new Set(['3011 force reconnect: this gateway has lost its broker']));
+  const [first, last] = [Math.min(...ends.map(({ ms }) => ms)), Math.max(...ends.map(({ ms }) => ms))];
+  assert.ok(first >= 5000, `${first} ms: 6 s without a canary, and one more`);
+  assert.ok(last - first >= 700, `${last - first} ms: one after the other`);
+  const { connections } = await cluster.gateway.event('broker_missed');
+  assert.equal(connections, 10);
+  await assert.rejects(Client.open(cluster), /503/);
+  assert.ok(await cluster.metric('refused_broker_total') >= 1);
+  assert.equal((await httpGet(`${cluster.gatewayAdmin}/readyz`)).status, 503);
+
+  link.lose = () => false;
+  await cluster.gateway.event('broker_back');
+  const client = await Client.open(cluster);
+  await client.subscribe('news');
+  const { offset } = await Backend.open(cluster).publish('news', { n: 1 });
+  assert.equal((await client.publication('news')).offset, offset);
+});
+
+scenario('a broker that hangs is noticed within 6 seconds, and missed when it does not come back', null, { timeout: 240000 }, async () => {
+  const cluster = new Cluster(lost());
+  atEnd(() => cluster.stop());
+  await cluster.start();
+  const client = await Client.open(cluster);
+  await client.subscribe('news');
+  cluster.broker.signal('SIGSTOP');
+  atEnd(() => cluster.broker.signal('SIGCONT'));
+  const stopped = performance.now();
+  await until(patience, 'the gateway to be unready', async () => (await httpGet(`${cluster.gatewayAdmin}/readyz`)).status === 503);
+  assert.ok(performance.now() - stopped < 9000, 'six seconds after the last canary, which is at most a second old');
+  assert.equal((await client.closing()).code, 3011);
+  cluster.broker.signal('SIGCONT');
+  await cluster.gateway.event('broker_back');
+  await (await Client.open(cluster)).subscribe('news');
+});
+
+scenario('a broker that is away for a moment costs nobody a connection', null, { timeout: 240000 }, async () => {
+  const cluster = new Cluster({ gateway: { broker_lost_seconds: 0 } });
+  atEnd(() => cluster.stop());
+  await cluster.start();
+  const client = await Client.open(cluster);
+  await client.subscribe('news');
+  await cluster.broker.stop();
+  await until(patience, 'the gateway to be unready', async () => (await httpGet(`${cluster.gatewayAdmin}/readyz`)).status === 503);
+  await delay(3000);
+  await cluster.startBroker();
+  await until(patience, 'the gateway to be ready', async () => (await httpGet(`${cluster.gatewayAdmin}/readyz`)).status === 200);
+  const { offset } = await Backend.open(cluster).publish('news', { n: 1 });
+  assert.equal((await client.publication('news')).offset, offset);
+  assert.deepEqual(client.pushes, []);
+});

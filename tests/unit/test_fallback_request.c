@@ -389,6 +389,7 @@ static const struct {
     {FALLBACK_REFUSED_GATEWAY, "503 Service Unavailable", "gateway"},
     {FALLBACK_REFUSED_FULL, "503 Service Unavailable", "too many connections"},
     {FALLBACK_REFUSED_DRAINING, "503 Service Unavailable", "shutting down"},
+    {FALLBACK_REFUSED_BROKER, "503 Service Unavailable", "this gateway has lost its broker"},
 };
 #define ANSWERS (sizeof answers / sizeof *answers)
 

@@ -4,11 +4,18 @@
 #include <unistd.h>
 
 #include "broker/store_file.h"
+#include "disk.h"
 #include "store_world.h"
 #include "unit.h"
 
 static sqlite3 *db;
 static struct buffer why;
+
+static void setup(void)
+{
+    disk_insert();
+    world_setup();
+}
 
 static void teardown(void)
 {
@@ -358,11 +365,36 @@ START_TEST(all_of_a_step_or_nothing)
 }
 END_TEST
 
+/* Wherever the room ends: what was there stays what it was, and the next attempt may succeed. */
+START_TEST(no_room_for_a_step)
+{
+    size_t refused = 0;
+    for (long limit = 0; limit < 80000; limit += 2000) {
+        world_sql(NULL, limit % 4000 ? SCHEMA_1 : ""); /* or a new file */
+        disk_limit(limit);
+        db = store_file_open(world_path, &why);
+        refused += !db;
+        ck_assert(db || why.size > 0);
+        buffer_reset(&why);
+        sqlite3_close(db);
+        disk_set(DISK_FINE);
+        open_file();
+        expect_number("PRAGMA user_version", 2);
+        expect_number("SELECT count(*) FROM handlers", limit % 4000 ? 2 : 0);
+        close_file();
+        unlink(world_path);
+        unlink(world_log);
+    }
+    ck_assert_uint_gt(refused, 5);
+    ck_assert_uint_lt(refused, 35);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("store_file");
     TCase *tests = tcase_create("store_file");
-    tcase_add_checked_fixture(tests, world_setup, teardown);
+    tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, a_new_file_has_this_schema_and_nothing_in_it);
     tcase_add_test(tests, what_is_committed_is_on_the_disk);
     tcase_add_test(tests, an_empty_file_becomes_one);
@@ -381,6 +413,7 @@ int main(void)
     tcase_add_test(tests, schema_1_gets_what_it_has_not);
     tcase_add_test(tests, it_gets_the_same_as_a_new_file);
     tcase_add_test(tests, all_of_a_step_or_nothing);
+    tcase_add_test(tests, no_room_for_a_step);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
