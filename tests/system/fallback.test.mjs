@@ -147,6 +147,7 @@ twoGateways('a gateway that is gone, and a broker that is, are said', { gateway:
   await until(patience, 'the command to wait', async () => (await two.metric('relay_bytes')) > 0);
   await cluster.startBroker();
   await waiting;
+  await until(patience, 'its request to be answered, too', () => client.socket.sending.size === 0);
   assert.deepEqual(client.socket.statuses.slice(-1), [204]);
   await Promise.all([one.ready(), two.ready()]);
 
