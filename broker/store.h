@@ -116,9 +116,11 @@ store_t *store_memory_new(void);
 /* Keeps all in a file, which is made when it is not there and which no other process may have open:
  * SQLite, WAL, synchronous=FULL. One thread of its own writes; it commits what has come while it
  * was writing before, STORE_BATCH at most, all at once. What it fails to write is rolled back, and
- * the next attempt may succeed. At most `queue_bytes` wait to be written. NULL on failure: *why
+ * the next attempt may succeed. At most `queue_bytes` wait to be written,
+ * and notes leave half of that free. NULL on failure: *why
  * says what is wrong with the file; empty: memory is exhausted. */
 #define STORE_BATCH 256
+#define STORE_COST  256 /* that each of them counts besides its bytes */
 store_t *store_sqlite_new(const char *path, size_t queue_bytes, struct buffer *why);
 
 /* False: not accepted (no memory, or too much waits), which is the same as STORE_FAILED. */

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -34,6 +35,8 @@ struct item {
     size_t size;
     uint8_t bytes[];
 };
+
+static_assert(sizeof(struct item) <= STORE_COST, "what an item takes is counted");
 
 STAILQ_HEAD(items, item);
 
@@ -84,13 +87,20 @@ static struct span keep(struct item *item, struct span bytes)
     return span_of(copy, bytes.size);
 }
 
-/* Takes the item over. */
+static size_t cost(const struct item *item)
+{
+    return STORE_COST + item->size;
+}
+
+/* Takes the item over. Notes, of which clients may bring about as many as they like, leave half of
+ * the queue to what somebody waits for. */
 static bool accept(struct store_sqlite *self, struct item *item)
 {
+    size_t room = item->kind == ITEM_NOTE ? self->queue_bytes / 2 : self->queue_bytes;
     pthread_mutex_lock(&self->lock);
-    bool fits = self->figures.queued_bytes + item->size <= self->queue_bytes;
+    bool fits = self->figures.queued_bytes + cost(item) <= room;
     if (fits) {
-        self->figures.queued_bytes += item->size;
+        self->figures.queued_bytes += cost(item);
         STAILQ_INSERT_TAIL(&self->accepted, item, link);
         pthread_cond_signal(&self->wanted);
     }
@@ -290,7 +300,7 @@ static void take_batch(struct store_sqlite *self, struct items *batch)
     for (size_t count = 0; count < STORE_BATCH && !STAILQ_EMPTY(&self->accepted); count++) {
         struct item *item = STAILQ_FIRST(&self->accepted);
         STAILQ_REMOVE_HEAD(&self->accepted, link);
-        self->figures.queued_bytes -= item->size;
+        self->figures.queued_bytes -= cost(item);
         STAILQ_INSERT_TAIL(batch, item, link);
     }
 }

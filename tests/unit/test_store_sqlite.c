@@ -217,14 +217,14 @@ END_TEST
 START_TEST(no_more_waits_than_may)
 {
     store_destroy(&store);
-    open_with(100);
+    open_with(100 + 10 * STORE_COST);
     occupy();
     for (uint64_t offset = 1; offset <= 9; offset++)
         ck_assert(append_body(1000 + offset, "a", offset, "123456789"));
     ck_assert(!append_body(2, "a", 10, "1234567890")); /* one byte more than there is room for */
-    ck_assert_uint_eq(figures().queued_bytes, 90);
+    ck_assert_uint_eq(figures().queued_bytes, 90 + 9 * STORE_COST);
     ck_assert(append_body(1010, "a", 10, "123456789"));
-    ck_assert_uint_eq(figures().queued_bytes, 100);
+    ck_assert_uint_eq(figures().queued_bytes, 100 + 10 * STORE_COST);
     ck_assert(!append_body(2, "a", 11, ""));
     ck_assert(
         !store_registration(store, &(struct store_registration){.key = span_text("handler")}));
@@ -237,6 +237,23 @@ START_TEST(no_more_waits_than_may)
     ck_assert(append_body(3, "a", 11, "123456789"));
     expect(false, 3, STORE_COMMITTED);
     ck_assert_uint_eq(figures().failed, 0);
+}
+END_TEST
+
+START_TEST(notes_leave_room_for_what_somebody_waits_for)
+{
+    store_destroy(&store);
+    open_with(4 * STORE_COST + 8);
+    occupy();
+    for (int i = 0; i < 4; i++) /* the third and fourth are lost */
+        store_note(store, &(struct store_note){STORE_MADE, span_text("n"), 7, 0});
+    ck_assert_uint_eq(figures().queued_bytes, 2 * (STORE_COST + 1));
+    ck_assert(append_body(1001, "a", 1, ""));
+    ck_assert(append_body(1002, "a", 2, ""));
+    ck_assert(!append_body(1003, "a", 3, ""));
+    disk_let_go();
+    expect(false, 1, STORE_COMMITTED);
+    expect_appended(1, 2, STORE_COMMITTED);
 }
 END_TEST
 
@@ -315,6 +332,7 @@ int main(void)
     tcase_add_test(tests, completions_come_in_the_order_of_everything);
     tcase_add_test(tests, it_is_readable_when_there_is_something_new);
     tcase_add_test(tests, no_more_waits_than_may);
+    tcase_add_test(tests, notes_leave_room_for_what_somebody_waits_for);
     tcase_add_test(tests, keys_that_are_over_do_not_pile_up);
     tcase_add_test(tests, it_is_measured);
     tcase_add_test(tests, damage_is_measured);
