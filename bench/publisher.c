@@ -75,7 +75,7 @@ static void send_one(struct publisher *self, uint64_t now)
     size_t size =
         message_write_publish(bytes, ++self->request, channel, stamp(self, self->sent, now));
     send_bytes(self, bytes, size);
-    *sent_at(self, self->sent++) = now_ns();
+    *sent_at(self, self->sent++) = now;
 }
 
 static void send_many(struct publisher *self, uint64_t now)
@@ -92,7 +92,7 @@ static void send_many(struct publisher *self, uint64_t now)
 
 /* Each result says "ok": true, and the reply to publish_many once more for itself. Nothing that we
  * send may be refused. */
-static void count_results(struct publisher *self, const uint8_t *bytes, size_t size)
+static void count_results(struct publisher *self, const uint8_t *bytes, size_t size, uint64_t now)
 {
     if (memmem(bytes, size,
                "\xa5"
@@ -108,7 +108,7 @@ static void count_results(struct publisher *self, const uint8_t *bytes, size_t s
         at += 4;
     }
     count -= self->many > 0;
-    for (uint64_t now = now_ns(); count > 0; count--)
+    for (; count > 0; count--)
         histogram_add(&answers, (now - *sent_at(self, self->acked++)) / 1000);
 }
 
@@ -116,10 +116,11 @@ static void count_results(struct publisher *self, const uint8_t *bytes, size_t s
 static bool read_replies(struct publisher *self)
 {
     bool any = false;
+    uint64_t now = now_ns(); /* of all that is there now: replies come many at a time */
     zmq_msg_t reply;
     zmq_msg_init(&reply);
     while (zmq_msg_recv(&reply, self->socket, ZMQ_DONTWAIT) >= 0) {
-        count_results(self, zmq_msg_data(&reply), zmq_msg_size(&reply));
+        count_results(self, zmq_msg_data(&reply), zmq_msg_size(&reply), now);
         any = true;
     }
     if (zmq_errno() != EAGAIN)

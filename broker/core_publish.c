@@ -74,13 +74,26 @@ static void decide_waiters(core_t *core, struct append *append, struct result re
     }
 }
 
+static enum status status_of(enum store_outcome outcome, const char **why)
+{
+    switch (outcome) {
+    case STORE_FULL:
+        *why = "the store has no space left";
+        return STATUS_NO_SPACE;
+    case STORE_DOUBTED:
+    case STORE_UNKNOWN:
+        *why = "the store does not know whether it has kept it";
+        return STATUS_IN_DOUBT;
+    default:
+        *why = "the store could not keep it";
+        return STATUS_UNAVAILABLE;
+    }
+}
+
 static void fail_append(core_t *core, struct append *append, enum store_outcome outcome)
 {
-    struct result result = {.status = outcome == STORE_FULL ? STATUS_NO_SPACE : STATUS_UNAVAILABLE};
-    const char *why = outcome == STORE_FULL ? "the store has no space left"
-                      : outcome == STORE_UNKNOWN || outcome == STORE_DOUBTED
-                          ? "the store does not know whether it has kept it"
-                          : "the store could not keep it";
+    const char *why;
+    struct result result = {.status = status_of(outcome, &why)};
     if (append->entry)
         idempotency_forget(core->idempotency, append->entry);
     request_refuse(core, append->request, append->index, result.status, span_text(why));
@@ -129,20 +142,18 @@ static void commit(core_t *core, struct append *append, int64_t now_ms)
     end_append(core, append);
 }
 
-/* Fails the appends of one stream from this offset on; returns how many. */
-static uint32_t fail_from(core_t *core, const stream_header_t *header, uint64_t offset,
-                          enum store_outcome outcome)
+/* Fails the appends of one stream from this ticket on, `count` of them: later offsets have later
+ * tickets. */
+static void fail_from(core_t *core, const stream_header_t *header, uint64_t ticket, uint32_t count,
+                      enum store_outcome outcome)
 {
-    uint32_t count = 0;
-    uint64_t next = core->appends.next;
-    for (uint64_t ticket = core->appends.first; ticket < next; ticket++) {
+    for (uint64_t next = core->appends.next; count > 0 && ticket < next; ticket++) {
         struct append *append = find(core, ticket);
-        if (!append || append->header != header || append->offset < offset)
+        if (!append || append->header != header)
             continue;
         fail_append(core, append, outcome);
-        count++;
+        count--;
     }
-    return count;
 }
 
 void core_stored(core_t *self, uint64_t ticket, enum store_outcome outcome, int64_t now_ms)
@@ -151,6 +162,7 @@ void core_stored(core_t *self, uint64_t ticket, enum store_outcome outcome, int6
     if (!append)
         return; /* it failed with an earlier one of its stream */
     stream_header_t *header = append->header;
+    uint32_t count;
     switch (outcome) {
     case STORE_COMMITTED:
         commit(self, append, now_ms);
@@ -158,11 +170,12 @@ void core_stored(core_t *self, uint64_t ticket, enum store_outcome outcome, int6
     case STORE_FAILED:
     case STORE_FULL:
     case STORE_DOUBTED:
-        streams_fail(self->streams, header, fail_from(self, header, append->offset, outcome),
-                     now_ms);
+        count = (uint32_t)(header->stream.offset + header->pending - append->offset + 1);
+        fail_from(self, header, ticket, count, outcome);
+        streams_fail(self->streams, header, count, now_ms);
         break;
     case STORE_UNKNOWN:
-        fail_from(self, header, 0, outcome);
+        fail_from(self, header, self->appends.first, header->pending, outcome);
         streams_restart(self->streams, header, now_ms);
         break;
     }

@@ -27,6 +27,9 @@ static void count_refusal(struct broker_metrics *metrics, enum status status)
     case STATUS_TOO_MANY:
         metrics->refused_too_many_total++;
         break;
+    case STATUS_IN_DOUBT:
+        metrics->refused_in_doubt_total++;
+        break;
     case STATUS_NO_SPACE:
         metrics->refused_no_space_total++;
         break;

@@ -25,27 +25,31 @@ void core_note(void *arg, enum streams_change change, const stream_header_t *hea
     core_t *core = arg;
     struct buffer *to = effects_begin(&core->notes);
     buffer_put_byte(to, (uint8_t)kind_of(change));
-    buffer_put_u64(to,
-                   change == STREAMS_MADE ? header->stream.epoch : stream_first(&header->stream));
+    buffer_put_u64(to, header->stream.epoch);
+    buffer_put_u64(to, stream_first(&header->stream));
     buffer_put_span(to, stream_header_key(header));
     (void)effects_end(&core->notes, CORE_NOTE, NULL, NULL);
 }
 
-#define NOTE_HEAD 9
+#define NOTE_HEAD 17 /* kind, epoch, first */
+
+static uint64_t number_at(const uint8_t *bytes)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < sizeof number; i++)
+        number = number << 8 | bytes[i];
+    return number;
+}
 
 void core_take_note(core_t *core, struct core_effect *out)
 {
-    uint64_t number = 0;
     effects_take(&core->notes, out);
-    if (out->kind != CORE_NOTE)
-        return;
-    for (size_t i = 1; i < NOTE_HEAD; i++)
-        number = number << 8 | out->bytes.data[i];
-    out->note = (struct store_note){
-        .kind = out->bytes.data[0],
-        .stream = span_of(out->bytes.data + NOTE_HEAD, out->bytes.size - NOTE_HEAD),
-        .epoch = number,
-        .first = number};
+    const uint8_t *bytes = out->bytes.data;
+    out->note =
+        (struct store_note){.kind = bytes[0],
+                            .stream = span_of(bytes + NOTE_HEAD, out->bytes.size - NOTE_HEAD),
+                            .epoch = number_at(bytes + 1),
+                            .first = number_at(bytes + 9)};
 }
 
 /* --- restoring --- */

@@ -138,9 +138,16 @@ void idempotency_confirm(idempotency_t *self, struct idempotency_entry *entry, u
 bool idempotency_restore(idempotency_t *self, struct span whole, const uint64_t hash[2],
                          uint64_t epoch, uint64_t offset, int64_t until_ms)
 {
-    struct idempotency_entry *entry = NULL;
-    if (whole.size <= KEY_MAX && !map_get(self->entries, whole))
-        entry = add(self, whole);
+    if (whole.size > KEY_MAX)
+        return false;
+    struct idempotency_entry *entry = map_get(self->entries, whole);
+    if (entry) { /* used again, when its first time was over: the last word counts */
+        memcpy(entry->hash, hash, sizeof entry->hash);
+        entry->epoch = epoch;
+        entry->offset = offset;
+        return false;
+    }
+    entry = add(self, whole);
     if (!entry)
         return false;
     memcpy(entry->hash, hash, sizeof entry->hash);

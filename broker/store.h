@@ -42,8 +42,9 @@ struct store_append {
     struct store_key once;
 };
 
-/* What is no append, and not waited for: when it is lost, the store keeps more than it should, or
- * a stream without messages gets another epoch after a restart. */
+/* What is no append, and not waited for: it may come after appends that were accepted later. When
+ * it is lost, the store keeps more than it should, or a stream without messages gets another epoch
+ * after a restart. */
 enum store_note_kind {
     STORE_MADE,    /* a stream begins, without messages */
     STORE_TRIMMED, /* messages in front of `first` are not kept any more */
@@ -53,7 +54,7 @@ enum store_note_kind {
 struct store_note {
     enum store_note_kind kind;
     struct span stream;
-    uint64_t epoch; /* MADE */
+    uint64_t epoch; /* nothing happens to another one */
     uint64_t first; /* TRIMMED */
 };
 

@@ -8,6 +8,10 @@
 /* What the row of a probe has for a time: it is over, and is no key. */
 #define PROBE_UNTIL_MS 1
 
+/* No key is remembered for longer: one whose time is over later was given by a clock that was
+ * wrong, and would keep all behind it. */
+#define KEY_LIMIT_MS (INT64_C(86400) * 1000)
+
 /* The statements, each with its text. */
 #define STATEMENTS(S)                                                                              \
     S(begin, "BEGIN IMMEDIATE")                                                                    \
@@ -18,8 +22,9 @@
     S(restart, "INSERT INTO streams (key, epoch, offset, sum) VALUES (?1, ?2, ?3, ?4)"             \
                " ON CONFLICT (key) DO UPDATE SET epoch = ?2, offset = ?3, sum = ?4"                \
                " WHERE epoch != ?2 RETURNING id")                                                  \
-    S(find, "SELECT id FROM streams WHERE key = ?")                                                \
-    S(add_message, "INSERT INTO messages (stream, offset, at, sum, body) VALUES (?, ?, ?, ?, ?)")  \
+    S(make, "INSERT OR IGNORE INTO streams (key, epoch, offset, sum) VALUES (?, ?, 0, ?)")         \
+    S(find, "SELECT id FROM streams WHERE key = ? AND epoch = ?")                                  \
+    S(add_message, "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?)")                       \
     S(trim, "DELETE FROM messages WHERE stream = ? AND offset < ?")                                \
     S(end_stream, "DELETE FROM streams WHERE id = ?")                                              \
     S(add_key, "INSERT INTO keys (key, hash_low, hash_high, epoch, offset, until, sum)"            \
@@ -29,7 +34,7 @@
     S(remove_key, "DELETE FROM keys WHERE id = ?")                                                 \
     S(expire,                                                                                      \
       "DELETE FROM keys WHERE id IN (SELECT id FROM keys ORDER BY id LIMIT " EXPIRE_AT_ONCE        \
-      ") AND until <= ?")                                                                          \
+      ") AND (until <= ?1 OR until > ?2)")                                                         \
     S(add_handler, "INSERT OR REPLACE INTO handlers (key, sum) VALUES (?, ?)")                     \
     S(remove_handler, "DELETE FROM handlers WHERE key = ?")                                        \
     S(streams, "SELECT id, key, epoch, offset, sum FROM streams ORDER BY id")                      \
@@ -237,12 +242,14 @@ bool store_records_append(store_records_t *self, const struct store_append *appe
            (append->first <= 1 || delete_messages(self, id, append->first));
 }
 
+/* One that comes late finds that its stream has begun again, and does nothing. */
 bool store_records_note(store_records_t *self, const struct store_note *note)
 {
     int64_t id;
     if (note->kind == STORE_MADE)
-        return begin_stream(self, note->stream, note->epoch, 0, &id);
-    if (!RUN(self, find, &id, blob(note->stream)))
+        return RUN(self, make, NULL, blob(note->stream), number(note->epoch),
+                   number((uint64_t)stream_sum(note->stream, note->epoch, 0)));
+    if (!RUN(self, find, &id, blob(note->stream), number(note->epoch)))
         return false;
     if (id == 0)
         return true;
@@ -266,8 +273,10 @@ bool store_records_expire(store_records_t *self, int64_t wall_ms)
     int64_t until_ms;
     if (!run(self, AT_oldest_key, NULL, 0, &until_ms))
         return false;
-    return until_ms == 0 || until_ms > wall_ms ||
-           RUN(self, expire, NULL, number((uint64_t)wall_ms));
+    bool is_over = until_ms <= wall_ms || until_ms > wall_ms + KEY_LIMIT_MS;
+    return until_ms == 0 || !is_over ||
+           RUN(self, expire, NULL, number((uint64_t)wall_ms),
+               number((uint64_t)(wall_ms + KEY_LIMIT_MS)));
 }
 
 bool store_records_probe(store_records_t *self, size_t bytes)

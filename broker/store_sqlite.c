@@ -19,6 +19,8 @@
 
 /* While writing fails and nobody asks for it: how often it is tried all the same. */
 #define PROBE_MS 1000
+/* A transaction that takes longer hangs: the disk does. */
+#define HANG_MS 5000
 
 /* Something to be written: copies of what it needs stand behind it, in this order: stream or
  * handler, body, key. */
@@ -56,10 +58,14 @@ struct store_sqlite {
     struct items reported;
 
     pthread_mutex_t lock;
-    pthread_cond_t wanted; /* something is accepted, or the end */
-    struct items accepted, decided;
+    pthread_cond_t wanted;          /* something is accepted, or the end */
+    struct items accepted, decided; /* what somebody waits for */
+    struct items notes;             /* written in what is left of a transaction */
     bool is_ending;
     struct store_figures figures;
+    int64_t began_ms;               /* of the transaction that is being written; 0: none is */
+    struct buffer why;              /* of the first failure, to be logged */
+    bool has_failed, has_recovered; /* to be logged */
 };
 
 static struct store_sqlite *engine_of(const store_t *store)
@@ -101,7 +107,7 @@ static bool accept(struct store_sqlite *self, struct item *item)
     bool fits = self->figures.queued_bytes + cost(item) <= room;
     if (fits) {
         self->figures.queued_bytes += cost(item);
-        STAILQ_INSERT_TAIL(&self->accepted, item, link);
+        STAILQ_INSERT_TAIL(item->kind == ITEM_NOTE ? &self->notes : &self->accepted, item, link);
         pthread_cond_signal(&self->wanted);
     }
     pthread_mutex_unlock(&self->lock);
@@ -149,6 +155,16 @@ static bool registration(store_t *store, const struct store_registration *what)
     return accept(engine_of(store), item);
 }
 
+/* The writer does not log: the log belongs to the caller's thread. */
+static void tell_log(const struct store_sqlite *self, bool has_failed, bool has_recovered,
+                     struct span why)
+{
+    if (has_failed)
+        log_error("store_failed", LOG_TEXT("store", self->path), LOG_SPAN("reason", why));
+    if (has_recovered)
+        log_info("store_recovered", LOG_TEXT("store", self->path));
+}
+
 /* Takes over what was decided since it was called last. */
 static void collect(struct store_sqlite *self)
 {
@@ -157,7 +173,13 @@ static void collect(struct store_sqlite *self)
     (void)got; /* nothing, when nothing was decided */
     pthread_mutex_lock(&self->lock);
     STAILQ_CONCAT(&self->reported, &self->decided);
+    bool has_failed = self->has_failed, has_recovered = self->has_recovered;
+    struct buffer why = self->why;
+    self->why = (struct buffer){0};
+    self->has_failed = self->has_recovered = false;
     pthread_mutex_unlock(&self->lock);
+    tell_log(self, has_failed, has_recovered, buffer_span(&why));
+    buffer_free(&why);
 }
 
 static bool next(store_t *store, struct store_completion *out)
@@ -186,7 +208,9 @@ static void measure(store_t *store, struct store_figures *out)
     char log_path[4096];
     pthread_mutex_lock(&self->lock);
     *out = self->figures;
+    bool hangs = self->began_ms != 0 && clock_monotonic_ms() - self->began_ms > HANG_MS;
     pthread_mutex_unlock(&self->lock);
+    out->is_failing = out->is_failing || hangs;
     bool has_log =
         (size_t)snprintf(log_path, sizeof log_path, "%s-wal", self->path) < sizeof log_path &&
         stat(log_path, &log) == 0;
@@ -226,20 +250,22 @@ static bool write_all(struct store_sqlite *self, struct items *batch)
     return store_records_expire(self->records, clock_wall_ms());
 }
 
-/* Logs the first failure, not each. */
-static enum store_outcome failure(struct store_sqlite *self, bool is_sure, bool is_first)
+/* The first failure is logged, not each. */
+static enum store_outcome failure(struct store_sqlite *self, bool is_sure)
 {
-    struct buffer why = {0};
-    bool is_full = store_records_is_full(self->records);
-    if (is_first) {
+    if (!self->figures.is_failing) {
+        struct buffer why = {0};
         store_file_explain(self->db, &why);
-        log_error("store_failed", LOG_TEXT("store", self->path),
-                  LOG_SPAN("reason", buffer_span(&why)));
-        buffer_free(&why);
+        pthread_mutex_lock(&self->lock);
+        buffer_free(&self->why);
+        self->why = why;
+        self->has_failed = true;
+        self->has_recovered = false;
+        pthread_mutex_unlock(&self->lock);
     }
-    if (is_sure)
-        return is_full ? STORE_FULL : STORE_FAILED;
-    return STORE_DOUBTED;
+    if (!is_sure)
+        return STORE_DOUBTED;
+    return store_records_is_full(self->records) ? STORE_FULL : STORE_FAILED;
 }
 
 static void set_outcomes(struct items *batch, enum store_outcome outcome)
@@ -264,7 +290,7 @@ static bool write_batch(struct store_sqlite *self, struct items *batch)
     bool is_sure = true;
     if (write_all(self, batch) && store_records_commit(self->records, &is_sure))
         return true;
-    set_outcomes(batch, failure(self, is_sure, !self->figures.is_failing));
+    set_outcomes(batch, failure(self, is_sure));
     store_records_rollback(self->records);
     self->failed_bytes = largest(batch);
     return false;
@@ -290,35 +316,51 @@ static bool write_or_probe(struct store_sqlite *self, struct items *batch, bool 
     *done = !STAILQ_EMPTY(batch) && write_batch(self, batch);
     bool proves = *done && largest(batch) >= self->failed_bytes;
     bool fails = STAILQ_EMPTY(batch) || *done ? was_failing && !proves && !probe(self) : true;
-    if (was_failing && !fails)
-        log_info("store_recovered", LOG_TEXT("store", self->path));
     return fails;
 }
 
-static void take_batch(struct store_sqlite *self, struct items *batch)
+static size_t take(struct store_sqlite *self, struct items *from, struct items *batch, size_t room)
 {
-    for (size_t count = 0; count < STORE_BATCH && !STAILQ_EMPTY(&self->accepted); count++) {
-        struct item *item = STAILQ_FIRST(&self->accepted);
-        STAILQ_REMOVE_HEAD(&self->accepted, link);
+    size_t count = 0;
+    for (; count < room && !STAILQ_EMPTY(from); count++) {
+        struct item *item = STAILQ_FIRST(from);
+        STAILQ_REMOVE_HEAD(from, link);
         self->figures.queued_bytes -= cost(item);
         STAILQ_INSERT_TAIL(batch, item, link);
     }
+    return count;
 }
 
-/* Hands over what somebody waits for; frees the rest. Holds the lock. */
-static void report(struct store_sqlite *self, struct items *batch)
+/* A note may come later than what was accepted after it, see store.h. */
+static void take_batch(struct store_sqlite *self, struct items *batch)
 {
+    size_t count = take(self, &self->accepted, batch, STORE_BATCH);
+    take(self, &self->notes, batch, STORE_BATCH - count);
+    self->began_ms = STAILQ_EMPTY(batch) ? 0 : clock_monotonic_ms();
+}
+
+/* Hands over what somebody waits for. Notes that were not written wait for the next transaction.
+ * Holds the lock. */
+static void report(struct store_sqlite *self, struct items *batch, bool done)
+{
+    struct items again = STAILQ_HEAD_INITIALIZER(again);
     struct item *item;
     while ((item = STAILQ_FIRST(batch))) {
         STAILQ_REMOVE_HEAD(batch, link);
-        if (item->kind == ITEM_NOTE) {
+        if (item->kind != ITEM_NOTE) {
+            self->figures.committed += item->outcome == STORE_COMMITTED;
+            self->figures.failed += item->outcome != STORE_COMMITTED;
+            STAILQ_INSERT_TAIL(&self->decided, item, link);
+        } else if (done || self->is_ending) {
             free(item);
-            continue;
+        } else {
+            self->figures.queued_bytes += cost(item);
+            STAILQ_INSERT_TAIL(&again, item, link);
         }
-        self->figures.committed += item->outcome == STORE_COMMITTED;
-        self->figures.failed += item->outcome != STORE_COMMITTED;
-        STAILQ_INSERT_TAIL(&self->decided, item, link);
     }
+    STAILQ_CONCAT(&again, &self->notes);
+    STAILQ_CONCAT(&self->notes, &again);
+    self->began_ms = 0;
 }
 
 /* Waits until there is something to do, or while writing fails, for a while. */
@@ -327,7 +369,9 @@ static void wait_for_work(struct store_sqlite *self)
     struct timespec end;
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += PROBE_MS / 1000;
-    while (STAILQ_EMPTY(&self->accepted) && !self->is_ending) {
+    /* Notes alone do not try a store that fails: the probe does. */
+    while (STAILQ_EMPTY(&self->accepted) && !self->is_ending &&
+           (STAILQ_EMPTY(&self->notes) || self->figures.is_failing)) {
         if (!self->figures.is_failing)
             pthread_cond_wait(&self->wanted, &self->lock);
         else if (pthread_cond_timedwait(&self->wanted, &self->lock, &end) == ETIMEDOUT)
@@ -342,15 +386,16 @@ static void *write_on(void *arg)
     for (;;) {
         struct items batch = STAILQ_HEAD_INITIALIZER(batch);
         wait_for_work(self);
-        if (STAILQ_EMPTY(&self->accepted) && self->is_ending)
+        if (STAILQ_EMPTY(&self->accepted) && STAILQ_EMPTY(&self->notes) && self->is_ending)
             break;
         take_batch(self, &batch);
         pthread_mutex_unlock(&self->lock);
         bool done, fails = write_or_probe(self, &batch, &done);
         pthread_mutex_lock(&self->lock);
+        self->has_recovered = self->has_recovered || (self->figures.is_failing && !fails);
         self->figures.is_failing = fails;
         self->figures.commits += done;
-        report(self, &batch);
+        report(self, &batch, done);
         ssize_t written = write(self->event, &(uint64_t){1}, sizeof(uint64_t));
         (void)written; /* cannot fail: the counter has room for more than there is memory */
     }
@@ -404,12 +449,14 @@ static void destroy(store_t *store)
     store_records_destroy(&self->records);
     sqlite3_close(self->db);
     free_items(&self->accepted);
+    free_items(&self->notes);
     free_items(&self->decided);
     free_items(&self->reported);
     if (self->event >= 0)
         close(self->event);
     pthread_cond_destroy(&self->wanted);
     pthread_mutex_destroy(&self->lock);
+    buffer_free(&self->why);
     free(self->path);
     free(self);
 }
@@ -423,6 +470,7 @@ static void init_sync(struct store_sqlite *self)
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&self->lock, NULL);
     STAILQ_INIT(&self->accepted);
+    STAILQ_INIT(&self->notes);
     STAILQ_INIT(&self->decided);
     STAILQ_INIT(&self->reported);
 }

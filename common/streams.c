@@ -382,7 +382,9 @@ void streams_fail(streams_t *self, stream_header_t *header, uint32_t count, int6
 void streams_restart(streams_t *self, stream_header_t *header, int64_t now_ms)
 {
     size_t before = header->stream.bytes;
+    tell(self, STREAMS_ENDED, header);
     stream_restart(&header->stream, new_epoch(self));
+    tell(self, STREAMS_MADE, header);
     account(self, header, before);
     header->pending = 0;
     mark_published(self, header, now_ms); /* so that the next digest tells the new epoch */

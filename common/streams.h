@@ -44,7 +44,7 @@ typedef struct stream_header stream_header_t;
 enum streams_change {
     STREAMS_MADE,    /* a header, at offset 0 */
     STREAMS_TRIMMED, /* it begins with a later message now */
-    STREAMS_ENDED    /* it is about to go */
+    STREAMS_ENDED    /* it is about to go, or to begin again */
 };
 typedef void streams_changed_fn(void *arg, enum streams_change change,
                                 const stream_header_t *header);

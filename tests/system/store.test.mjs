@@ -130,9 +130,9 @@ async function failAndHeal(cluster, { fail, mend, status, rule }) {
   assert.deepEqual(last, last.map((_, i) => acknowledged + 2 - last.length + i));
 }
 
-scenarioWith('a file that may not grow: 503, and it heals by itself', {}, async (cluster) => {
+scenarioWith('a file that may not grow: 502, and it heals by itself', {}, async (cluster) => {
   const limit = (bytes) => execFileSync('prlimit', ['--pid', `${cluster.broker.pid}`, `--fsize=${bytes}`]);
-  await failAndHeal(cluster, { fail: () => limit('400000:'), mend: () => limit('unlimited:'), status: 503, rule: /the store does not know whether it has kept it/ });
+  await failAndHeal(cluster, { fail: () => limit('400000:'), mend: () => limit('unlimited:'), status: 502, rule: /the store does not know whether it has kept it/ });
 });
 
 // A small file system of its own; nobody but root may make one.

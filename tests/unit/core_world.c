@@ -438,10 +438,7 @@ void expect_note(enum store_note_kind kind, const char *channel, const char *res
     take(CORE_NOTE);
     ck_assert_int_eq(effect.note.kind, kind);
     ck_assert(span_equal(effect.note.stream, world_key(channel, resource)));
-    if (kind == STORE_MADE)
-        ck_assert_uint_eq(effect.note.epoch, number);
-    if (kind == STORE_TRIMMED)
-        ck_assert_uint_eq(effect.note.first, number);
+    ck_assert_uint_eq(kind == STORE_TRIMMED ? effect.note.first : effect.note.epoch, number);
 }
 
 void expect_publication(const char *channel, const char *resource, uint64_t epoch, uint64_t offset,

@@ -166,8 +166,8 @@ START_TEST(an_unknown_outcome_begins_another_epoch)
     uint64_t second = expect_append("chat", NULL, 2, 2, NULL);
     expect_append("chat", NULL, 2, 3, NULL);
     stored(second, STORE_UNKNOWN);
-    expect_refusal("p", "2", STATUS_UNAVAILABLE, "does not know whether it has kept it");
-    expect_refusal("p", "3", STATUS_UNAVAILABLE, "does not know whether it has kept it");
+    expect_refusal("p", "2", STATUS_IN_DOUBT, "does not know whether it has kept it");
+    expect_refusal("p", "3", STATUS_IN_DOUBT, "does not know whether it has kept it");
     post(4, 4);
     stored(expect_append("chat", NULL, 3, 1, NULL), STORE_COMMITTED);
     expect_publication("chat", NULL, 3, 1, NULL);
@@ -211,8 +211,8 @@ START_TEST(a_doubt_is_told_and_the_place_is_used_again)
     uint64_t second = expect_append("chat", NULL, 2, 2, NULL);
     uint64_t third = expect_append("chat", NULL, 2, 3, NULL);
     stored(second, STORE_DOUBTED);
-    expect_refusal("p", "2", STATUS_UNAVAILABLE, "does not know whether it has kept it");
-    expect_refusal("p", "3", STATUS_UNAVAILABLE, "does not know whether it has kept it");
+    expect_refusal("p", "2", STATUS_IN_DOUBT, "does not know whether it has kept it");
+    expect_refusal("p", "3", STATUS_IN_DOUBT, "does not know whether it has kept it");
     stored(third, STORE_FAILED);
     expect_nothing();
     post_key(4, 2, "k");

@@ -222,7 +222,7 @@ START_TEST(names_without_messages_make_room_for_others)
     stream("c", 9, 1);
     messages(1, 1);
     end();
-    expect_note(STORE_ENDED, "a", NULL, 0);
+    expect_note(STORE_ENDED, "a", NULL, 9);
     expect_nothing();
     ck_assert_str_eq(recover("c", 0, 1), "1:<1> ");
 }
@@ -436,7 +436,7 @@ START_TEST(there_are_no_more_keys_than_allowed_nor_two_of_a_kind)
     }
     end();
     expect_restored(0, 0, 10, 0);
-    expect_known("k", 4);
+    expect_known("k", 5);
 }
 END_TEST
 

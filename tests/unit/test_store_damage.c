@@ -207,20 +207,23 @@ END_TEST
 
 START_TEST(a_damaged_stream_begins_again)
 {
-    struct store_note made = {.kind = STORE_MADE, .stream = span_text("a"), .epoch = 8};
-    bool is_sure;
+    struct store_append again = {
+        .stream = span_text("a"), .epoch = 8, .offset = 1, .first = 1, .body = span_text("new")};
+    bool is_sure, follows;
     world_sql(db, "UPDATE streams SET offset = 9 WHERE key = x'61'");
     expect_kept(1, B K L HANDLERS);
     ck_assert(store_records_begin(records));
-    ck_assert(store_records_note(records, &made));
+    ck_assert(store_records_append(records, &again, &follows));
+    ck_assert(follows);
     ck_assert(store_records_commit(records, &is_sure));
-    expect_kept(0, "a 8:0\n" B K L HANDLERS); /* no message of before is in it */
+    expect_kept(0, "a 8:1\n  1 @0 new\n" B K L HANDLERS); /* no message of before is in it */
 }
 END_TEST
 
 START_TEST(a_damaged_message_goes_with_those_in_front_of_it)
 {
-    struct store_note trimmed = {.kind = STORE_TRIMMED, .stream = span_text("a"), .first = 2};
+    struct store_note trimmed = {
+        .kind = STORE_TRIMMED, .stream = span_text("a"), .epoch = 7, .first = 2};
     bool is_sure;
     world_sql(db, "UPDATE messages SET body = x'00' WHERE at = 10 AND stream = 1");
     expect_kept(1, A1 B K L HANDLERS);

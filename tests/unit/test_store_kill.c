@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "store_world.h"
 #include "unit.h"
 
@@ -130,7 +131,7 @@ static bool append(size_t stream)
                                 .at_ms = (int64_t)offset,
                                 .body = span_of(body, write_body(body, stream, offset))};
     if (offset % 10 == 0)
-        what.once = (struct store_key){span_of(&name, 1), {offset, 0}, INT64_MAX};
+        what.once = (struct store_key){span_of(&name, 1), {offset, 0}, clock_wall_ms() + 3600000};
     return store_append(store, &what);
 }
 

@@ -64,7 +64,6 @@ static void commit(void)
     ck_assert(store_records_commit(records, &is_sure));
 }
 
-/* Before the appends, as the core does it. */
 static void write_notes(void)
 {
     begin();
@@ -192,7 +191,8 @@ static void publish_some(void)
     batch_count = 0;
     for (uint32_t count = 1 + chance(AT_ONCE); count > 0; count--)
         publish();
-    write_notes();
+    if (chance(2)) /* or they come later */
+        write_notes();
     write_batch();
     uint32_t outcome = chance(12);
     if (outcome > 1)

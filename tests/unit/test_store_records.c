@@ -243,11 +243,20 @@ START_TEST(a_stream_is_made)
     note(STORE_MADE, "a", 7, 0); /* it is there already */
     commit_and_expect("a 7:1\n  1 @10 <1>\n");
     begin();
-    note(STORE_MADE, "a", 9, 0);
-    commit_and_expect("a 9:0\n");
-    begin();
     ck_assert(append("a", 10, 1));
     commit_and_expect("a 10:1\n  1 @10 <1>\n");
+}
+END_TEST
+
+/* Its stream has begun again before it came. */
+START_TEST(a_note_of_another_epoch_does_nothing)
+{
+    begin();
+    append_many("a", 7, 2);
+    note(STORE_MADE, "a", 6, 0);
+    note(STORE_TRIMMED, "a", 6, 2);
+    note(STORE_ENDED, "a", 6, 0);
+    commit_and_expect("a 7:2\n  1 @10 <1>\n  2 @20 <2>\n");
 }
 END_TEST
 
@@ -256,12 +265,12 @@ START_TEST(a_stream_is_trimmed)
     begin();
     append_many("a", 7, 4);
     append_many("b", 7, 1);
-    note(STORE_TRIMMED, "a", 0, 1);
-    note(STORE_TRIMMED, "none", 0, 5);
-    note(STORE_TRIMMED, "a", 0, 4);
+    note(STORE_TRIMMED, "a", 7, 1);
+    note(STORE_TRIMMED, "none", 7, 5);
+    note(STORE_TRIMMED, "a", 7, 4);
     expect_kept("a 7:4\n  4 @40 <4>\nb 7:1\n  1 @10 <1>\n");
-    note(STORE_TRIMMED, "a", 0, 2); /* what is gone does not come back */
-    note(STORE_TRIMMED, "a", 0, 5);
+    note(STORE_TRIMMED, "a", 7, 2); /* what is gone does not come back */
+    note(STORE_TRIMMED, "a", 7, 5);
     commit_and_expect("a 7:4\nb 7:1\n  1 @10 <1>\n");
     begin();
     ck_assert(append_first("a", 7, 5, 5)); /* the position stays */
@@ -274,9 +283,9 @@ START_TEST(a_stream_ends)
     begin();
     append_many("a", 7, 2);
     append_many("b", 7, 2);
-    note(STORE_ENDED, "none", 0, 0);
-    note(STORE_ENDED, "b", 0, 3);
-    note(STORE_ENDED, "b", 0, 3);
+    note(STORE_ENDED, "none", 7, 0);
+    note(STORE_ENDED, "b", 7, 3);
+    note(STORE_ENDED, "b", 7, 3);
     commit_and_expect("a 7:2\n  1 @10 <1>\n  2 @20 <2>\n");
     begin();
     ck_assert(!append("b", 7, 3));
@@ -299,7 +308,7 @@ START_TEST(keys_come_with_their_appends)
                       "key k 7:1 hash 5 6 until 99\n"
                       "key l 7:3 hash 5 6 until 98\n");
     begin();
-    note(STORE_ENDED, "a", 0, 0); /* who asks again gets the same answer all the same */
+    note(STORE_ENDED, "a", 7, 0); /* who asks again gets the same answer all the same */
     commit_and_expect("key k 7:1 hash 5 6 until 99\nkey l 7:3 hash 5 6 until 98\n");
 }
 END_TEST
@@ -327,6 +336,20 @@ START_TEST(keys_go_when_their_time_is_over)
     ck_assert(store_records_expire(records, 1000));
     ck_assert(store_records_expire(records, 1000));
     commit_and_expect("a 7:4\n");
+}
+END_TEST
+
+/* The clock was far ahead when it gave them their time: they may not keep those behind them. */
+START_TEST(keys_that_would_stay_too_long_go_at_once)
+{
+    const int64_t day_ms = 86400000;
+    begin();
+    ck_assert(append_key(1, "k", INT64_MAX));
+    ck_assert(append_key(2, "l", 1000 + day_ms + 1));
+    ck_assert(append_key(3, "m", 1000 + day_ms));
+    ck_assert(append_key(4, "n", 15));
+    ck_assert(store_records_expire(records, 1000));
+    commit_and_expect("a 7:4\nkey m 7:3 hash 5 6 until 86401000\n");
 }
 END_TEST
 
@@ -386,7 +409,7 @@ START_TEST(rollback_leaves_nothing)
     ck_assert(append("b", 8, 1));
     ck_assert(append_key(4, "k", 99));
     note(STORE_MADE, "c", 9, 0);
-    note(STORE_ENDED, "a", 0, 0);
+    note(STORE_ENDED, "a", 7, 0);
     registered("h", true);
     registered("i", false);
     store_records_rollback(records);
@@ -568,10 +591,12 @@ int main(void)
     tcase_add_test(tests, messages_in_front_of_the_first_go);
     tcase_add_test(tests, any_bytes_and_any_numbers);
     tcase_add_test(tests, a_stream_is_made);
+    tcase_add_test(tests, a_note_of_another_epoch_does_nothing);
     tcase_add_test(tests, a_stream_is_trimmed);
     tcase_add_test(tests, a_stream_ends);
     tcase_add_test(tests, keys_come_with_their_appends);
     tcase_add_test(tests, keys_go_when_their_time_is_over);
+    tcase_add_test(tests, keys_that_would_stay_too_long_go_at_once);
     tcase_add_test(tests, more_keys_go_at_once_than_a_transaction_adds);
     tcase_add_test(tests, handlers_are_registered_and_removed);
     tcase_add_test(tests, rollback_leaves_nothing);

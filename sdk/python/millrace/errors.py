@@ -66,7 +66,7 @@ class TooLargeError(MillraceError):
 
 
 class OverloadedError(MillraceError):
-    """Too much at once (429), at the broker or in this process, or the broker has no room (503)."""
+    """Too much at once (429), at the broker or in this process, or the broker has no room (503), or its disk (507)."""
 
     status, code = 503, "unavailable"
 
@@ -104,10 +104,13 @@ _BY_STATUS: dict[int, Type[MillraceError]] = {
     413: TooLargeError,
     429: OverloadedError,
     503: OverloadedError,
+    507: OverloadedError,
 }
 
 
 def refused(error: Mapping[str, Any]) -> MillraceError:
     """The error of a reply: {status, code, message}."""
     kind = _BY_STATUS.get(error["status"], MillraceError)
-    return kind(error["message"], status=error["status"], code=error["code"])
+    # The broker's store has failed, and cannot tell.
+    outcome = "unknown" if error["code"] == "in_doubt" else "refused"
+    return kind(error["message"], status=error["status"], code=error["code"], outcome=outcome)

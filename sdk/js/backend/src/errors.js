@@ -1,6 +1,6 @@
 // What can go wrong. Every error of this package is a MillraceError:
 //
-//   status   as in HTTP: 400, 403, 404, 409, 413, 429, 500, 503, 504
+//   status   as in HTTP: 400, 403, 404, 409, 413, 429, 500, 502, 503, 504, 507
 //   code     a stable word for programs ('bad_input', 'timeout', ...)
 //   message  what and where, for people
 //   outcome  'refused'   the broker, or the check before it, said no: nothing was published
@@ -36,7 +36,7 @@ export class NotFoundError extends refusal(404, 'not_found') {}
 export class ConflictError extends refusal(409, 'conflict') {}
 // The payload or the whole request is larger than allowed.
 export class TooLargeError extends refusal(413, 'too_large') {}
-// Too much at once (429), at the broker or in this process, or the broker has no room (503).
+// Too much at once (429), at the broker or in this process, or the broker has no room (503), or its disk (507).
 export class OverloadedError extends refusal(503, 'unavailable') {}
 
 // No answer in time.
@@ -68,10 +68,13 @@ const byStatus = new Map([
   [413, TooLargeError],
   [429, OverloadedError],
   [503, OverloadedError],
+  [507, OverloadedError],
 ]);
 
 // The error of a reply: {status, code, message}.
 export function refused({ status, code, message }) {
   const Kind = byStatus.get(status) ?? MillraceError;
-  return new Kind(message, { status, code });
+  // The broker's store has failed, and cannot tell.
+  const outcome = code === 'in_doubt' ? 'unknown' : 'refused';
+  return new Kind(message, { status, code, outcome });
 }
