@@ -128,15 +128,17 @@ export async function brokerDies(cluster, { clients, perSecond }) {
   return { ...figures, publish_ms: Math.round(at - began), told_ms: last('unrecovered') };
 }
 
-async function footprint(child) {
+export async function footprint(child) {
   const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
   const rss = Number(/VmRSS:\s+(\d+) kB/.exec(status)[1]) * 1024;
   return { rss, descriptors: (await readdir(`/proc/${child.pid}/fd`)).length };
 }
 
+export const percent = (before, after) => Math.round((after / before - 1) * 1000) / 10;
+
 // The gateway gives back within seconds what the rush has left in its heap; at the latest when it had
 // three times as long, what it needs is what it needs.
-async function settledFootprint(look, before) {
+export async function settledFootprint(look, before) {
   const end = performance.now() + 15000;
   let now = await look();
   while (now[0].rss > before[0].rss * 1.1 && performance.now() < end) {
@@ -168,7 +170,7 @@ export async function gatewayReturns(cluster, { clients, perSecond }) {
   const [report] = await conclude([herd], flow);
   assertRecovered(report, perSecond);
 
-  const change = (key, i) => Math.round((after[i][key] / before[i][key] - 1) * 1000) / 10;
+  const change = (key, i) => percent(before[i][key], after[i][key]);
   return {
     ...figures,
     back_ms: report.last_ms.recovered,
