@@ -22,7 +22,7 @@ core_t *core_new(const struct core_settings *settings, int64_t now_ms)
         return NULL;
     self->settings = *settings;
     self->metrics = settings->metrics;
-    self->nonce = settings->random(settings->random_arg);
+    self->nonce = self->instance = settings->random(settings->random_arg);
     self->tick_ms = self->second_ms = self->probe_ms = now_ms;
     self->started_ms = self->rates.at_ms = now_ms;
     self->node = strdup(settings->node);

@@ -90,6 +90,7 @@ struct restoring {
     int64_t now_ms, wall_ms;
     stream_header_t *header; /* whose messages come now; NULL: none */
     uint64_t offset;         /* its position */
+    bool lacks_keys;         /* one is not remembered */
     struct core_restored result;
 };
 
@@ -115,6 +116,7 @@ struct core {
 
     int64_t now_ms; /* of the event being handled */
     uint64_t nonce, canary;
+    uint64_t instance; /* as backends see it: another one may have forgotten keys */
     int64_t tick_ms, second_ms, probe_ms; /* when the next one is due */
     bool publish_all;                     /* an interest was lost: XPUB alone knows who listens */
 

@@ -297,7 +297,7 @@ static void ping(core_t *core, party_t *from, const struct backend_request *requ
         from->unanswered--;
         return;
     }
-    backend_write_pong(effects_begin(&core->effects), request->id, core->nonce);
+    backend_write_pong(effects_begin(&core->effects), request->id, core->instance);
     core_end_reply(core, from);
 }
 

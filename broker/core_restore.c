@@ -110,8 +110,9 @@ static bool restore_key(void *arg, const struct store_key *key, uint64_t epoch, 
         return true;
     if (left_ms > core->settings.idempotency_ms) /* the clock was set back */
         left_ms = core->settings.idempotency_ms;
-    restoring->result.keys += idempotency_restore(core->idempotency, key->key, key->hash, epoch,
-                                                  offset, restoring->now_ms + left_ms);
+    if (!idempotency_restore(core->idempotency, key->key, key->hash, epoch, offset,
+                             restoring->now_ms + left_ms))
+        restoring->lacks_keys = true;
     return true;
 }
 
@@ -124,15 +125,27 @@ static bool restore_handler(void *arg, struct span key)
     return core_restore_handler(core, key);
 }
 
+static void restore_origin(void *arg, uint64_t number)
+{
+    core_t *core = arg;
+    if (!core->restoring.lacks_keys)
+        core->instance = number;
+}
+
 void core_restore(core_t *self, int64_t now_ms, int64_t wall_ms, struct store_loader *out)
 {
     self->restoring = (struct restoring){.now_ms = now_ms, .wall_ms = wall_ms};
-    *out =
-        (struct store_loader){self, restore_stream, restore_message, restore_key, restore_handler};
+    *out = (struct store_loader){.arg = self,
+                                 .stream = restore_stream,
+                                 .message = restore_message,
+                                 .key = restore_key,
+                                 .handler = restore_handler,
+                                 .origin = restore_origin};
 }
 
 void core_end_restore(core_t *self, struct core_restored *out)
 {
     end_stream(self);
+    self->restoring.result.keys = idempotency_count(self->idempotency);
     *out = self->restoring.result;
 }

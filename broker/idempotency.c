@@ -145,7 +145,7 @@ bool idempotency_restore(idempotency_t *self, struct span whole, const uint64_t 
         memcpy(entry->hash, hash, sizeof entry->hash);
         entry->epoch = epoch;
         entry->offset = offset;
-        return false;
+        return true;
     }
     entry = add(self, whole);
     if (!entry)

@@ -50,8 +50,7 @@ enum idempotency_claim idempotency_claim(idempotency_t *self, struct span addres
 void idempotency_confirm(idempotency_t *self, struct idempotency_entry *entry, uint64_t epoch,
                          uint64_t offset, int64_t now_ms);
 /* At the start: a confirmed one from before; `whole` is address and key. Those whose time is over
- * first come first. False when nothing is added: there is no room, or the key is there already, and
- * now means the later of its two. */
+ * first come first; of two of one key the later one counts. False: it is not remembered. */
 bool idempotency_restore(idempotency_t *self, struct span whole, const uint64_t hash[2],
                          uint64_t epoch, uint64_t offset, int64_t until_ms);
 /* Frees an entry that is not confirmed. */

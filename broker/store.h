@@ -83,6 +83,9 @@ struct store_loader {
     bool (*message)(void *arg, uint64_t offset, int64_t at_ms, struct span body);
     bool (*key)(void *arg, const struct store_key *key, uint64_t epoch, uint64_t offset);
     bool (*handler)(void *arg, struct span key);
+    /* Last, and only when nothing was damaged: a number that the file got when it was made. Who
+     * has it remembers what all who had it before have told. NULL: not wanted. */
+    void (*origin)(void *arg, uint64_t number);
 };
 
 /* Since the start, and now. */

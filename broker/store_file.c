@@ -169,7 +169,8 @@ static bool check_pages(sqlite3 *db, struct buffer *why)
 }
 
 /* What brings a file of one version to the next: a new file has version 0. `sum` is a checksum of
- * the other columns. The rows of `keys` come in the order in which their time is over. */
+ * the other columns. The rows of `keys` come in the order in which their time is over. Who has the
+ * number of `origin` remembers them. */
 static const char *const steps[SCHEMA_VERSION] = {
     "CREATE TABLE handlers (key BLOB PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID",
 
@@ -182,7 +183,9 @@ static const char *const steps[SCHEMA_VERSION] = {
     " PRIMARY KEY (stream, offset)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE keys (id INTEGER PRIMARY KEY, key BLOB NOT NULL, hash_low INTEGER NOT NULL,"
     " hash_high INTEGER NOT NULL, epoch INTEGER NOT NULL, offset INTEGER NOT NULL,"
-    " until INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT",
+    " until INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE origin (number INTEGER NOT NULL) STRICT;"
+    "INSERT INTO origin VALUES (random())",
 };
 
 /* All steps or none. Even where there is nothing to do: the transaction takes the lock. */

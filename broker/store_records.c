@@ -37,6 +37,7 @@
       ") AND (until <= ?1 OR until > ?2)")                                                         \
     S(add_handler, "INSERT OR REPLACE INTO handlers (key, sum) VALUES (?, ?)")                     \
     S(remove_handler, "DELETE FROM handlers WHERE key = ?")                                        \
+    S(origin, "SELECT number FROM origin")                                                         \
     S(streams, "SELECT id, key, epoch, offset, sum FROM streams ORDER BY id")                      \
     S(messages, "SELECT stream, offset, at, sum, body FROM messages ORDER BY stream, offset")      \
     S(keys, "SELECT key, hash_low, hash_high, epoch, offset, until, sum FROM keys ORDER BY id")    \
@@ -379,6 +380,12 @@ static bool load_handler(struct loading *loading, sqlite3_stmt *row)
     return loading->loader->handler(loading->loader->arg, key);
 }
 
+static bool load_origin(struct loading *loading, sqlite3_stmt *row)
+{
+    loading->loader->origin(loading->loader->arg, number_at(row, 0));
+    return true;
+}
+
 static bool load_rows(struct loading *loading, enum statement which,
                       bool (*load)(struct loading *loading, sqlite3_stmt *row))
 {
@@ -399,6 +406,8 @@ bool store_records_load(store_records_t *self, const struct store_loader *loader
                 (loading.state == SQLITE_ROW || loading.state == SQLITE_DONE) &&
                 load_rows(&loading, AT_keys, load_key) &&
                 load_rows(&loading, AT_handlers, load_handler);
+    if (done && loading.damaged == 0 && loader->origin)
+        done = load_rows(&loading, AT_origin, load_origin);
     sqlite3_reset(loading.messages);
     *damaged = loading.damaged;
     return done;

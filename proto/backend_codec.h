@@ -115,7 +115,7 @@ const char *backend_decode_decision(const struct backend_request *request, size_
                                     struct backend_decision *out);
 
 /* Replies. Each writes one whole map. `id` NULL writes nil. */
-/* ping: `instance` is the broker's run; another one remembers none of its idempotency keys. */
+/* ping: another `instance` may have forgotten the idempotency keys of this one. */
 void backend_write_pong(struct buffer *to, const struct wire_value *id, uint64_t instance);
 void backend_write_error(struct buffer *to, const struct wire_value *id, enum status status,
                          struct span message);

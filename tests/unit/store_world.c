@@ -139,7 +139,7 @@ static bool tell_handler(void *arg, struct span key)
 
 struct store_loader world_teller(struct buffer *to)
 {
-    return (struct store_loader){to, tell_stream, tell_message, tell_key, tell_handler};
+    return (struct store_loader){to, tell_stream, tell_message, tell_key, tell_handler, NULL};
 }
 
 void world_compare(struct buffer *got, const char *expected)

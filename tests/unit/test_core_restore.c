@@ -440,6 +440,41 @@ START_TEST(there_are_no_more_keys_than_allowed_nor_two_of_a_kind)
 }
 END_TEST
 
+static void expect_instance(const char *instance)
+{
+    char reply[100];
+    world_request(0, "p", "{'op':'ping','id':1}");
+    snprintf(reply, sizeof reply, "{'id':1,'ok':true,'instance':'%s'}", instance);
+    expect_reply("p", reply);
+}
+
+START_TEST(who_remembers_all_keys_is_the_same_to_backends)
+{
+    struct store_key key = publish_with_key("k");
+    begin();
+    restore_key(key, 4, WALL_MS + 1000);
+    loader.origin(loader.arg, 0xabc);
+    end();
+    expect_instance("0000000000000abc");
+}
+END_TEST
+
+START_TEST(who_lacks_a_key_is_another_one)
+{
+    char name[24];
+    struct store_key key = publish_with_key("k");
+    begin();
+    for (int i = 0; i < 11; i++) { /* one more than there is room for */
+        snprintf(name, sizeof name, "key %d", i);
+        key.key = span_text(name);
+        restore_key(key, 4, WALL_MS + 1000);
+    }
+    loader.origin(loader.arg, 0xabc);
+    end();
+    expect_instance("0000000000000001"); /* the first random number of the test */
+}
+END_TEST
+
 /* --- handlers --- */
 
 START_TEST(handlers_refuse_until_they_are_connected)
@@ -495,6 +530,8 @@ int main(void)
     tcase_add_test(tests, a_key_whose_time_is_over_is_not_known);
     tcase_add_test(tests, a_key_of_a_clock_that_was_set_back_has_its_whole_time);
     tcase_add_test(tests, there_are_no_more_keys_than_allowed_nor_two_of_a_kind);
+    tcase_add_test(tests, who_remembers_all_keys_is_the_same_to_backends);
+    tcase_add_test(tests, who_lacks_a_key_is_another_one);
     tcase_add_test(tests, handlers_refuse_until_they_are_connected);
     tcase_add_test(tests, without_a_handler_it_does_not_start);
     suite_add_tcase(suite, tests);

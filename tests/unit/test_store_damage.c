@@ -199,6 +199,54 @@ static void flip_each_bit(const char *text, uint64_t damaged, const char *expect
     expect_kept(0, A B K L HANDLERS);
 }
 
+static void on_origin(void *arg, uint64_t number)
+{
+    *(uint64_t *)arg = number;
+}
+
+static bool take_stream(void *arg, struct span stream, uint64_t epoch, uint64_t offset)
+{
+    (void)arg, (void)stream, (void)epoch, (void)offset;
+    return true;
+}
+
+static bool take_message(void *arg, uint64_t offset, int64_t at_ms, struct span body)
+{
+    (void)arg, (void)offset, (void)at_ms, (void)body;
+    return true;
+}
+
+static bool take_key(void *arg, const struct store_key *key, uint64_t epoch, uint64_t offset)
+{
+    (void)arg, (void)key, (void)epoch, (void)offset;
+    return true;
+}
+
+static bool take_handler(void *arg, struct span key)
+{
+    (void)arg, (void)key;
+    return true;
+}
+
+static uint64_t origin(void)
+{
+    uint64_t number = 0, damaged;
+    struct store_loader loader = {&number,  take_stream,  take_message,
+                                  take_key, take_handler, on_origin};
+    ck_assert(store_records_load(records, &loader, &damaged));
+    return number;
+}
+
+/* What is damaged could be a key: nobody may say that all are remembered. */
+START_TEST(the_origin_is_told_when_nothing_is_damaged)
+{
+    world_sql(db, "UPDATE origin SET number = 77");
+    ck_assert_uint_eq(origin(), 77);
+    world_sql(db, "UPDATE keys SET sum = sum + 1 WHERE key = x'6b'");
+    ck_assert_uint_eq(origin(), 0);
+}
+END_TEST
+
 START_TEST(flipped_bits_of_a_body)
 {
     flip_each_bit("the first body", 1, A1 B K L HANDLERS);
@@ -243,6 +291,7 @@ int main(void)
     tcase_add_loop_test(tests, a_damaged_record_is_left_out, 0, sizeof cases / sizeof *cases);
     tcase_add_test(tests, a_damaged_handler_ends_the_loading);
     tcase_add_test(tests, handlers_of_schema_1_have_no_checksum_until_they_register_again);
+    tcase_add_test(tests, the_origin_is_told_when_nothing_is_damaged);
     tcase_add_test(tests, flipped_bits_of_a_body);
     tcase_add_test(tests, a_damaged_stream_begins_again);
     tcase_add_test(tests, a_damaged_message_goes_with_those_in_front_of_it);

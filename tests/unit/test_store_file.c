@@ -64,7 +64,22 @@ START_TEST(a_new_file_has_this_schema_and_nothing_in_it)
         snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", tables[i]);
         expect_number(sql, 0);
     }
-    expect_number("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", 4);
+    expect_number("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", 5);
+    expect_number("SELECT count(*) FROM origin", 1);
+}
+END_TEST
+
+START_TEST(each_file_has_an_origin_of_its_own)
+{
+    open_file();
+    int64_t first = world_number(db, "SELECT number FROM origin");
+    close_file();
+    open_file();
+    expect_number("SELECT number FROM origin", first);
+    close_file();
+    unlink(world_path);
+    open_file();
+    ck_assert_int_ne(world_number(db, "SELECT number FROM origin"), first);
 }
 END_TEST
 
@@ -396,6 +411,7 @@ int main(void)
     TCase *tests = tcase_create("store_file");
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, a_new_file_has_this_schema_and_nothing_in_it);
+    tcase_add_test(tests, each_file_has_an_origin_of_its_own);
     tcase_add_test(tests, what_is_committed_is_on_the_disk);
     tcase_add_test(tests, an_empty_file_becomes_one);
     tcase_add_test(tests, opening_it_again_changes_nothing);

@@ -559,7 +559,7 @@ static bool handler(void *arg, struct span what)
 
 START_TEST(the_loader_may_say_no)
 {
-    struct store_loader loader = {NULL, stream, message, key, handler};
+    struct store_loader loader = {NULL, stream, message, key, handler, NULL};
     uint64_t damaged;
     begin();
     append_many("a", 7, 2);
