@@ -367,9 +367,10 @@ static int start_store(struct broker *self)
 {
     const struct options_store *options = &self->options->store;
     struct buffer why = {0};
-    self->store = plan_is_durable(self->options)
-                      ? store_sqlite_new(options->path, options->queue_bytes, &why)
-                      : store_memory_new();
+    self->store =
+        plan_is_durable(self->options)
+            ? store_sqlite_new(options->path, options->queue_bytes, (int64_t)options->hang_ms, &why)
+            : store_memory_new();
     int code = EXIT_SUCCESS;
     if (!self->store)
         code = why.size ? fail(EXIT_FAILURE, "store.path", options->path, buffer_span(&why))

@@ -120,12 +120,13 @@ store_t *store_memory_new(void);
 /* Keeps all in a file, which is made when it is not there and which no other process may have open:
  * SQLite, WAL, synchronous=FULL. One thread of its own writes; it commits what has come while it
  * was writing before, STORE_BATCH at most, all at once. What it fails to write is rolled back, and
- * the next attempt may succeed. At most `queue_bytes` wait to be written,
- * and notes leave half of that free. NULL on failure: *why
- * says what is wrong with the file; empty: memory is exhausted. */
+ * the next attempt may succeed. At most `queue_bytes` wait to be written, and notes leave half of
+ * that free. While a transaction takes longer than `hang_ms` the store counts as failing. NULL on
+ * failure: *why says what is wrong with the file; empty: memory is exhausted. */
 #define STORE_BATCH 256
 #define STORE_COST  256 /* that each of them counts besides its bytes */
-store_t *store_sqlite_new(const char *path, size_t queue_bytes, struct buffer *why);
+store_t *store_sqlite_new(const char *path, size_t queue_bytes, int64_t hang_ms,
+                          struct buffer *why);
 
 /* False: not accepted (no memory, or too much waits), which is the same as STORE_FAILED. */
 static inline bool store_append(store_t *self, const struct store_append *append)

@@ -19,8 +19,6 @@
 
 /* While writing fails and nobody asks for it: how often it is tried all the same. */
 #define PROBE_MS 1000
-/* A transaction that takes longer hangs: the disk does. */
-#define HANG_MS 5000
 
 /* Something to be written: copies of what it needs stand behind it, in this order: stream or
  * handler, body, key. */
@@ -50,6 +48,7 @@ struct store_sqlite {
     store_records_t *records;
     char *path;
     size_t queue_bytes;
+    int64_t hang_ms;
     pthread_t writer;
     size_t failed_bytes; /* the writer's: the largest item of the last transaction that failed */
     int64_t probe_at_ms; /* the writer's: not before */
@@ -208,7 +207,7 @@ static void measure(store_t *store, struct store_figures *out)
     char log_path[4096];
     pthread_mutex_lock(&self->lock);
     *out = self->figures;
-    bool hangs = self->began_ms != 0 && clock_monotonic_ms() - self->began_ms > HANG_MS;
+    bool hangs = self->began_ms != 0 && clock_monotonic_ms() - self->began_ms > self->hang_ms;
     pthread_mutex_unlock(&self->lock);
     out->is_failing = out->is_failing || hangs;
     bool has_log =
@@ -486,7 +485,7 @@ static bool start(struct store_sqlite *self, const char *path, struct buffer *wh
     return self->records && start_writer(self);
 }
 
-store_t *store_sqlite_new(const char *path, size_t queue_bytes, struct buffer *why)
+store_t *store_sqlite_new(const char *path, size_t queue_bytes, int64_t hang_ms, struct buffer *why)
 {
     static const struct store_engine engine = {append, note, registration, load,
                                                next,   fd,   measure,      destroy};
@@ -495,6 +494,7 @@ store_t *store_sqlite_new(const char *path, size_t queue_bytes, struct buffer *w
         return NULL;
     self->store.engine = &engine;
     self->queue_bytes = queue_bytes;
+    self->hang_ms = hang_ms;
     self->event = -1;
     init_sync(self);
     store_t *store = &self->store;

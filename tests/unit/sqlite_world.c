@@ -8,10 +8,10 @@
 
 store_t *store;
 
-void open_with(size_t queue_bytes)
+void open_with(size_t queue_bytes, int64_t hang_ms)
 {
     struct buffer why = {0};
-    store = store_sqlite_new(world_path, queue_bytes, &why);
+    store = store_sqlite_new(world_path, queue_bytes, hang_ms, &why);
     ck_assert_msg(store, "%.*s", SPAN_ARG(buffer_span(&why)));
 }
 
@@ -19,14 +19,14 @@ void reopen(void)
 {
     store_destroy(&store);
     ck_assert_ptr_null(store);
-    open_with(QUEUE_BYTES);
+    open_with(QUEUE_BYTES, PATIENCE_MS);
 }
 
 void sqlite_setup(void)
 {
     disk_insert();
     world_setup();
-    open_with(QUEUE_BYTES);
+    open_with(QUEUE_BYTES, PATIENCE_MS);
 }
 
 void sqlite_teardown(void)

@@ -16,7 +16,7 @@ extern store_t *store;
 void sqlite_setup(void);
 void sqlite_teardown(void);
 
-void open_with(size_t queue_bytes);
+void open_with(size_t queue_bytes, int64_t hang_ms);
 void reopen(void);
 
 /* False: it was not accepted. */

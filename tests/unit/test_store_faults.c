@@ -69,7 +69,7 @@ static bool takes_place;
 /* It dies after a doubt, or after something took the place of what is doubted. */
 static int doubt_and_die(void)
 {
-    open_with(QUEUE_BYTES);
+    open_with(QUEUE_BYTES, PATIENCE_MS);
     append("a", 1);
     expect_appended(1, 1, STORE_COMMITTED);
     disk_set(DISK_BROKEN_ONCE);
@@ -90,7 +90,7 @@ START_TEST(what_takes_the_place_of_a_doubted_batch_ends_the_doubt)
     store_destroy(&store);
     takes_place = true;
     ck_assert_int_eq(world_child(doubt_and_die), 0);
-    open_with(QUEUE_BYTES);
+    open_with(QUEUE_BYTES, PATIENCE_MS);
     expect_kept("a 7:2\n  1 @10 body\n  2 @20 body\n");
 }
 END_TEST
@@ -118,7 +118,7 @@ START_TEST(a_crash_may_find_a_doubted_batch_but_no_part_of_it)
     store_destroy(&store);
     takes_place = false;
     ck_assert_int_eq(world_child(doubt_and_die), 0);
-    open_with(QUEUE_BYTES);
+    open_with(QUEUE_BYTES, PATIENCE_MS);
     ck_assert(store_load(
         store, &(struct store_loader){.arg = &seen, .stream = see_stream, .message = see_message}));
     ck_assert_uint_eq(seen, last);
@@ -204,7 +204,7 @@ START_TEST(the_end_does_not_wait_for_a_disk_that_is_full)
     append_many("a", 2, 1000);
     store_destroy(&store);
     disk_set(DISK_FINE);
-    open_with(QUEUE_BYTES);
+    open_with(QUEUE_BYTES, PATIENCE_MS);
     expect_kept("a 7:1\n  1 @10 body\n");
 }
 END_TEST
@@ -243,6 +243,22 @@ START_TEST(a_file_that_may_not_grow)
 }
 END_TEST
 
+START_TEST(a_disk_that_hangs_shows)
+{
+    store_destroy(&store);
+    open_with(QUEUE_BYTES, 1);
+    occupy();
+    while (!figures().is_failing) /* until a millisecond is over */
+        ;
+    ck_assert(append_body(2, "a", 1, "")); /* it may go on at any time */
+    disk_let_go();
+    expect(false, 1, STORE_COMMITTED);
+    expect(false, 2, STORE_COMMITTED);
+    while (figures().is_failing) /* should the writer be about to begin with nothing */
+        ;
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("store_faults");
@@ -258,6 +274,7 @@ int main(void)
     tcase_add_test(tests, while_it_fails_everything_that_is_tried_fails);
     tcase_add_test(tests, the_end_does_not_wait_for_a_disk_that_is_full);
     tcase_add_test(tests, a_file_that_may_not_grow);
+    tcase_add_test(tests, a_disk_that_hangs_shows);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

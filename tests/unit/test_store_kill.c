@@ -103,7 +103,7 @@ static void open_and_check(void)
     struct buffer why = {0};
     struct store_figures figures;
     struct store_loader loader = {NULL, load_stream, load_message, load_key, NULL, NULL};
-    store = store_sqlite_new(world_path, (size_t)64 << 20, &why);
+    store = store_sqlite_new(world_path, (size_t)64 << 20, 60000, &why);
     ck_assert_msg(store, "%.*s", SPAN_ARG(buffer_span(&why)));
     loading = NULL;
     keys = 0;

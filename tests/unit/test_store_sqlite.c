@@ -225,7 +225,7 @@ END_TEST
 START_TEST(no_more_waits_than_may)
 {
     store_destroy(&store);
-    open_with(100 + 10 * STORE_COST);
+    open_with(100 + 10 * STORE_COST, PATIENCE_MS);
     occupy();
     for (uint64_t offset = 1; offset <= 9; offset++)
         ck_assert(append_body(1000 + offset, "a", offset, "123456789"));
@@ -251,7 +251,7 @@ END_TEST
 START_TEST(notes_leave_room_for_what_somebody_waits_for)
 {
     store_destroy(&store);
-    open_with(4 * STORE_COST + 8);
+    open_with(4 * STORE_COST + 8, PATIENCE_MS);
     occupy();
     for (int i = 0; i < 4; i++) /* the third and fourth are lost */
         store_note(store, &(struct store_note){STORE_MADE, span_text("n"), 7, 0});
@@ -281,7 +281,7 @@ START_TEST(keys_that_are_over_do_not_pile_up)
     expect_appended(1, 64 * STORE_BATCH, STORE_COMMITTED);
     store_destroy(&store);
     ck_assert_int_lt(world_number(NULL, "SELECT count(*) FROM keys"), 32 * STORE_BATCH);
-    open_with(QUEUE_BYTES);
+    open_with(QUEUE_BYTES, PATIENCE_MS);
 }
 END_TEST
 
@@ -315,7 +315,7 @@ START_TEST(damage_is_measured)
     store_destroy(&store);
     world_sql(NULL, "UPDATE messages SET at = 0 WHERE offset = 2;"
                     "INSERT INTO streams VALUES (9, x'62', 1, 0, 0)");
-    open_with(QUEUE_BYTES);
+    open_with(QUEUE_BYTES, PATIENCE_MS);
     ck_assert_uint_eq(figures().damaged, 0);
     expect_kept("a 7:3\n  1 @10 body\n  3 @30 body\n");
     ck_assert_uint_eq(figures().damaged, 2);
