@@ -1,30 +1,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "broker/store_file.h"
-#include "broker/store_records.h"
+#include "records_world.h"
 #include "store_world.h"
 #include "unit.h"
 
 /* A record that is not what was written is left out and counted, and nothing else is. */
-
-static sqlite3 *db;
-static store_records_t *records;
-
-static void open_records(void)
-{
-    struct buffer why = {0};
-    db = store_file_open(world_path, &why);
-    ck_assert_msg(db, "%.*s", SPAN_ARG(buffer_span(&why)));
-    records = store_records_new(db);
-    ck_assert_ptr_nonnull(records);
-}
-
-static void close_records(void)
-{
-    store_records_destroy(&records);
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-}
 
 static void write_append(const char *stream, uint64_t offset, const char *body, const char *key)
 {
@@ -50,15 +31,14 @@ static void write_append(const char *stream, uint64_t offset, const char *body, 
 
 static void setup(void)
 {
-    bool is_sure;
     world_setup();
     open_records();
-    ck_assert(store_records_begin(records));
+    begin();
     write_append("a", 1, "the first body", "k");
     write_append("b", 1, "the third body", "l");
     write_append("a", 2, "the second body", "");
     ck_assert(store_records_register(records, span_text("the handler"), false));
-    ck_assert(store_records_commit(records, &is_sure));
+    commit();
 }
 
 static void teardown(void)
@@ -169,12 +149,11 @@ END_TEST
 
 START_TEST(handlers_of_schema_1_have_no_checksum_until_they_register_again)
 {
-    bool is_sure;
     world_sql(db, "UPDATE handlers SET sum = NULL");
     expect_kept(0, A B K L HANDLERS);
-    ck_assert(store_records_begin(records));
+    begin();
     ck_assert(store_records_register(records, span_text("the handler"), false));
-    ck_assert(store_records_commit(records, &is_sure));
+    commit();
     expect_kept(0, A B K L HANDLERS);
     ck_assert_int_eq(world_number(db, "SELECT count(*) FROM handlers WHERE sum IS NOT NULL"), 1);
 }
@@ -257,13 +236,13 @@ START_TEST(a_damaged_stream_begins_again)
 {
     struct store_append again = {
         .stream = span_text("a"), .epoch = 8, .offset = 1, .first = 1, .body = span_text("new")};
-    bool is_sure, follows;
+    bool follows;
     world_sql(db, "UPDATE streams SET offset = 9 WHERE key = x'61'");
     expect_kept(1, B K L HANDLERS);
-    ck_assert(store_records_begin(records));
+    begin();
     ck_assert(store_records_append(records, &again, &follows));
     ck_assert(follows);
-    ck_assert(store_records_commit(records, &is_sure));
+    commit();
     expect_kept(0, "a 8:1\n  1 @0 new\n" B K L HANDLERS); /* no message of before is in it */
 }
 END_TEST
@@ -272,12 +251,11 @@ START_TEST(a_damaged_message_goes_with_those_in_front_of_it)
 {
     struct store_note trimmed = {
         .kind = STORE_TRIMMED, .stream = span_text("a"), .epoch = 7, .first = 2};
-    bool is_sure;
     world_sql(db, "UPDATE messages SET body = x'00' WHERE at = 10 AND stream = 1");
     expect_kept(1, A1 B K L HANDLERS);
-    ck_assert(store_records_begin(records));
+    begin();
     ck_assert(store_records_note(records, &trimmed));
-    ck_assert(store_records_commit(records, &is_sure));
+    commit();
     expect_kept(0, A1 B K L HANDLERS);
 }
 END_TEST

@@ -1,9 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "broker/store_file.h"
-#include "broker/store_records.h"
 #include "common/streams.h"
+#include "records_world.h"
 #include "store_world.h"
 #include "unit.h"
 
@@ -18,8 +17,6 @@ static uint64_t state, epochs;
 static int64_t now_ms;
 static bool loses_notes;
 
-static sqlite3 *db;
-static store_records_t *records;
 static struct streams_settings settings;
 static streams_t *streams;
 /* By name: an outcome was unknown, and nothing was committed since. */
@@ -51,17 +48,6 @@ static void on_change(void *arg, enum streams_change change, const stream_header
     note->stream = span_of(note_names[note_count++], header->key_size);
     note->epoch = header->stream.epoch;
     note->first = stream_first(&header->stream);
-}
-
-static void begin(void)
-{
-    ck_assert(store_records_begin(records));
-}
-
-static void commit(void)
-{
-    bool is_sure;
-    ck_assert(store_records_commit(records, &is_sure));
 }
 
 static void write_notes(void)
@@ -210,21 +196,6 @@ static void publish_some(void)
 }
 
 /* --- restarts --- */
-
-static void open_records(void)
-{
-    struct buffer why = {0};
-    db = store_file_open(world_path, &why);
-    ck_assert_msg(db, "%.*s", SPAN_ARG(buffer_span(&why)));
-    records = store_records_new(db);
-    ck_assert_ptr_nonnull(records);
-}
-
-static void close_records(void)
-{
-    store_records_destroy(&records);
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-}
 
 static struct restoring {
     streams_t *to;

@@ -2,30 +2,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "broker/store_file.h"
-#include "broker/store_records.h"
 #include "disk.h"
+#include "records_world.h"
 #include "store_world.h"
 #include "unit.h"
-
-static sqlite3 *db;
-static store_records_t *records;
-
-static void open_records(void)
-{
-    struct buffer why = {0};
-    db = store_file_open(world_path, &why);
-    ck_assert_msg(db, "%.*s", SPAN_ARG(buffer_span(&why)));
-    records = store_records_new(db);
-    ck_assert_ptr_nonnull(records);
-}
-
-static void close_records(void)
-{
-    store_records_destroy(&records);
-    ck_assert_ptr_null(records);
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-}
 
 static void setup(void)
 {
@@ -41,18 +21,6 @@ static void teardown(void)
 }
 
 /* --- steps --- */
-
-static void begin(void)
-{
-    ck_assert(store_records_begin(records));
-}
-
-static void commit(void)
-{
-    bool is_sure = false;
-    ck_assert(store_records_commit(records, &is_sure));
-    ck_assert(is_sure);
-}
 
 static bool write_append(const struct store_append *append)
 {
