@@ -112,5 +112,5 @@ def refused(error: Mapping[str, Any]) -> MillraceError:
     """The error of a reply: {status, code, message}."""
     kind = _BY_STATUS.get(error["status"], MillraceError)
     # The broker's store has failed, and cannot tell.
-    outcome = "unknown" if error["code"] == "in_doubt" else "refused"
+    outcome: Outcome = "unknown" if error["code"] == "in_doubt" else "refused"
     return kind(error["message"], status=error["status"], code=error["code"], outcome=outcome)
