@@ -16,10 +16,10 @@
  * Sizes and times may have a suffix: 64k, 1m, 2g (powers of 1024) for bytes; nothing else.
  */
 
-#define OPTIONS_TEXT(name, fallback, unit, text)             char *name;
-#define OPTIONS_NUMBER(name, fallback, min, max, unit, text) uint64_t name;
-#define OPTIONS_SWITCH(name, fallback, text)                 bool name;
-#define OPTIONS_CHOICE(name, fallback, words, text)          unsigned name;
+#define OPTIONS_TEXT(name, when, fallback, unit, text)             char *name;
+#define OPTIONS_NUMBER(name, when, fallback, min, max, unit, text) uint64_t name;
+#define OPTIONS_SWITCH(name, when, fallback, text)                 bool name;
+#define OPTIONS_CHOICE(name, when, fallback, words, text)          unsigned name;
 #define OPTIONS_SECTION(section, text)                                                             \
     struct options_##section {                                                                     \
         OPTIONS_##section(OPTIONS_TEXT, OPTIONS_NUMBER, OPTIONS_SWITCH, OPTIONS_CHOICE)            \

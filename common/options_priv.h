@@ -5,9 +5,13 @@
 
 enum option_type { OPTION_TEXT, OPTION_NUMBER, OPTION_SWITCH, OPTION_CHOICE };
 
+/* When a change of the files counts in a process that runs. */
+enum option_when { OPTION_LIVE, OPTION_NEW, OPTION_RESTART };
+
 struct option {
     const char *key;
     enum option_type type;
+    enum option_when when;
     size_t offset;             /* of the field in the section's struct */
     const char *fallback;      /* TEXT */
     uint64_t number, min, max; /* the fallback of all other types; NUMBER */

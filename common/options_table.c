@@ -5,14 +5,18 @@
 
 /* Each section's rows live in a function, because there a typedef can give the rows a common name
  * for the struct that their offsets count in. */
-#define ROW_TEXT(name, fallback, unit, text)                                                       \
-    {#name, OPTION_TEXT, offsetof(row_owner, name), fallback, 0, 0, 0, unit, NULL, text},
-#define ROW_NUMBER(name, fallback, min, max, unit, text)                                           \
-    {#name, OPTION_NUMBER, offsetof(row_owner, name), NULL, fallback, min, max, unit, NULL, text},
-#define ROW_SWITCH(name, fallback, text)                                                           \
-    {#name, OPTION_SWITCH, offsetof(row_owner, name), NULL, fallback, 0, 1, NULL, NULL, text},
-#define ROW_CHOICE(name, fallback, words, text)                                                    \
-    {#name, OPTION_CHOICE, offsetof(row_owner, name), NULL, fallback, 0, 0, NULL, words, text},
+#define ROW_TEXT(name, when, fallback, unit, text)                                                 \
+    {#name, OPTION_TEXT, OPTION_##when, offsetof(row_owner, name), fallback, 0, 0, 0,              \
+     unit,  NULL,        text},
+#define ROW_NUMBER(name, when, fallback, min, max, unit, text)                                     \
+    {#name, OPTION_NUMBER, OPTION_##when, offsetof(row_owner, name), NULL, fallback, min, max,     \
+     unit,  NULL,          text},
+#define ROW_SWITCH(name, when, fallback, text)                                                     \
+    {#name, OPTION_SWITCH, OPTION_##when, offsetof(row_owner, name), NULL, fallback, 0, 1,         \
+     NULL,  NULL,          text},
+#define ROW_CHOICE(name, when, fallback, words, text)                                              \
+    {#name, OPTION_CHOICE, OPTION_##when, offsetof(row_owner, name), NULL, fallback, 0, 0,         \
+     NULL,  words,         text},
 
 #define OPTIONS_SECTION(section, about)                                                            \
     static const struct option *section##_options(size_t *count)                                   \
