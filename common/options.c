@@ -69,7 +69,7 @@ void options_refuse(struct options_load *self, struct option_place place, unsign
     if (place.file)
         print_place(self->why, place);
     else
-        buffer_put_text(self->why, "default: ");
+        buffer_printf(self->why, "%s: ", self->unplaced);
     buffer_printf(self->why, "[%s", option_sections[section].name);
     if (option_sections[section].named) {
         const struct option_label *label = option_instance(self->options, section, instance);
@@ -249,7 +249,7 @@ static void inherit(struct options_load *self)
     }
 }
 
-static void finish(struct options_load *self)
+static void free_places(struct options_load *self)
 {
     while (self->names) {
         struct options_name *name = self->names;
@@ -258,13 +258,18 @@ static void finish(struct options_load *self)
     }
     for (unsigned i = 0; i < SECTION_COUNT; i++)
         free(self->places[i]);
+}
+
+static void finish(struct options_load *self)
+{
+    free_places(self);
     if (self->errors)
         options_destroy(&self->options);
 }
 
 options_t *options_load(const char *file, char *const *environment, struct buffer *why)
 {
-    struct options_load load = {.why = why};
+    struct options_load load = {.why = why, .unplaced = "default"};
     if (!start(&load))
         out_of_memory(&load);
     if (load.errors == 0 && file)
@@ -278,6 +283,24 @@ options_t *options_load(const char *file, char *const *environment, struct buffe
     }
     finish(&load);
     return load.options;
+}
+
+/* Nobody knows any more which value came from where. */
+bool options_check_again(options_t *self, struct buffer *why)
+{
+    struct options_load load = {
+        .options = self, .why = why, .unplaced = "with what needs a restart"};
+    for (unsigned i = 0; i < SECTION_COUNT; i++) {
+        size_t keys, count = option_instances(self, i);
+        option_sections[i].options(&keys);
+        load.places[i] = calloc(count + 1, keys * sizeof *load.places[i]);
+        if (!load.places[i])
+            out_of_memory(&load);
+    }
+    if (load.errors == 0)
+        options_check(&load);
+    free_places(&load);
+    return load.errors == 0;
 }
 
 static void free_instance(unsigned section, void *at)

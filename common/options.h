@@ -65,6 +65,10 @@ enum options_anonymous { ANONYMOUS_UNSET, ANONYMOUS_YES, ANONYMOUS_NO };
 options_t *options_load(const char *file, char *const *environment, struct buffer *why);
 void options_destroy(options_t **self_p);
 
+/* The checks across keys once more, for options that options_exchange has changed. False: *why as
+ * above. */
+bool options_check_again(options_t *self, struct buffer *why);
+
 /* Whether clients may connect without a token: the default site says it, or else [gateway]. */
 enum options_anonymous options_anonymous(const options_t *self);
 

@@ -65,6 +65,7 @@ struct options_load {
     struct option_place *places[SECTION_COUNT]; /* of every key, instance after instance */
     struct options_name *names;                 /* the strings that the places point to */
     struct buffer *why;
+    const char *unplaced; /* stands in messages for the place of a value that has none */
     unsigned errors, files;
 };
 
