@@ -34,9 +34,26 @@ static int print_help(const struct process *self)
     return print(&text, stdout);
 }
 
+#define SECTIONS_MAX 16
+
+static int run_with(const struct process *self, const char *file, options_t *options)
+{
+    const char *sections[SECTIONS_MAX + 1] = {0};
+    for (size_t i = 0; i < self->section_count && i < SECTIONS_MAX; i++)
+        sections[i] = self->sections[i].name;
+    struct reload_settings settings = {file, options, sections};
+    reload_t *reload = reload_new(&settings);
+    if (!reload)
+        return EXIT_FAILURE;
+    int code = self->run(options, reload);
+    reload_destroy(&reload);
+    return code;
+}
+
 static int run(const struct process *self, const char *file)
 {
     struct buffer why = {0};
+    reload_hold_signal();
     options_t *options = options_load(file, environ, &why);
     if (!options) {
         print(&why, stderr);
@@ -44,7 +61,7 @@ static int run(const struct process *self, const char *file)
     }
     buffer_free(&why);
     log_open(self->name, (enum log_level)options->log.level);
-    int code = self->run(options);
+    int code = run_with(self, file, options);
     options_destroy(&options);
     return code;
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <stddef.h>
 
+#include "admin/reload.h"
 #include "common/options.h"
 
 /* process - the command line of a daemon: [--config FILE] [--help] [--version], its settings, its
@@ -16,8 +17,9 @@ struct process {
     const char *purpose; /* for --help: some lines, each with its newline */
     const struct process_section *sections;
     size_t section_count;
-    /* Runs until a signal ends it; the exit status. The options outlive it. */
-    int (*run)(const options_t *options);
+    /* Runs until a signal ends it; the exit status. The options, which `reload` changes, and that
+     * outlive it. SIGHUP is held (reload.h). */
+    int (*run)(const options_t *options, reload_t *reload);
 };
 
 /* What main returns: 64 for wrong arguments, 78 for wrong settings, else what `run` returns. */

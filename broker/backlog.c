@@ -46,6 +46,11 @@ backlog_t *backlog_new(size_t messages)
     return self;
 }
 
+void backlog_set_max(backlog_t *self, size_t messages)
+{
+    self->max_messages = messages;
+}
+
 static void drop_first(struct queue *queue)
 {
     struct message *message = queue->first;

@@ -17,6 +17,8 @@ typedef struct backlog backlog_t;
 
 /* NULL only when memory is exhausted. */
 backlog_t *backlog_new(size_t messages);
+/* Those that are kept beyond it stay. */
+void backlog_set_max(backlog_t *self, size_t messages);
 /* The messages are forgotten. */
 void backlog_destroy(backlog_t **self_p);
 

@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 #include "admin/admin_http.h"
+#include "admin/reload.h"
 #include "admin/resident.h"
 #include "broker/bus.h"
 #include "broker/core.h"
-#include "broker/plan.h"
+#include "broker/rulebook.h"
 #include "broker/store.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -38,9 +39,8 @@ enum { FD_SIGNAL, FD_ADMIN, FD_STORE };
 
 struct broker {
     const options_t *options;
-    struct plan plan;
-    sites_t *sites;
-    policy_t *policy; /* who may read where no handler says so */
+    reload_t *reload;
+    struct rulebook rules;
     core_t *core;
     store_t *store;
     bus_t *bus;
@@ -197,7 +197,7 @@ static void give_back_memory(struct broker *self, int64_t now_ms)
 static bool turn(struct broker *self, int64_t now_ms)
 {
     bool more = read_gateways(self, now_ms);
-    for (size_t i = 0; i < self->plan.backend_count; i++)
+    for (size_t i = 0; i < self->rules.plan.backend_count; i++)
         more |= read_backends(self, i, now_ms);
     settle(self, now_ms);
     core_answer(self->core, TURN_OUTPUT, now_ms);
@@ -223,11 +223,72 @@ static int64_t wait_ms(const struct broker *self, bool more, int64_t now_ms)
     return self->retry ? earlier(wait, RETRY_MS) : wait;
 }
 
+/* --- settings --- */
+
+static uint64_t random_number(void *arg)
+{
+    (void)arg;
+    uint64_t number;
+    /* Cannot fail for so few bytes once the system has started. */
+    while (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+        continue;
+    return number;
+}
+
+static struct core_settings core_settings(struct broker *self, const struct rulebook *rules)
+{
+    struct core_settings settings = plan_core(&rules->plan, self->options);
+    settings.sites = rules->sites;
+    settings.policy = rules->policy;
+    settings.random = settings.streams.random = random_number;
+    settings.metrics = &self->metrics;
+    return settings;
+}
+
+/* As the errors of the settings are told. */
+static void explain(struct buffer *why, const struct rulebook_failure *failure)
+{
+    if (!failure->setting)
+        buffer_put_text(why, "out of memory");
+    else
+        buffer_printf(why, "%s: [%s] %.*s", failure->where, failure->setting,
+                      SPAN_ARG(buffer_span(&failure->why)));
+}
+
+static bool apply(void *arg, struct buffer *why)
+{
+    struct broker *self = arg;
+    struct rulebook rules;
+    struct rulebook_failure failure;
+    if (!rulebook_make(&rules, self->options, &failure)) {
+        explain(why, &failure);
+        buffer_free(&failure.why);
+        return false;
+    }
+    struct core_settings settings = core_settings(self, &rules);
+    if (!core_configure(self->core, &settings, clock_monotonic_ms())) {
+        buffer_put_text(why, "out of memory");
+        rulebook_free(&rules);
+        return false;
+    }
+    struct store_limits limits = plan_store(self->options);
+    store_configure(self->store, &limits);
+    bus_set_unanswered(self->bus, (uint32_t)self->options->broker.unanswered_requests);
+    rulebook_free(&self->rules);
+    self->rules = rules;
+    return true;
+}
+
 static void on_signal(struct broker *self)
 {
     struct signalfd_siginfo info;
     if (read(self->signals, &info, sizeof info) != (ssize_t)sizeof info)
         return;
+    if (info.ssi_signo == SIGHUP) {
+        reload_run(self->reload, apply, self);
+        settle(self, clock_monotonic_ms());
+        return;
+    }
     log_info("stopping", LOG_TEXT("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
     self->stopping = true;
 }
@@ -282,6 +343,10 @@ static void measure(struct broker *self)
     metrics->store_queue_bytes = figures.queued_bytes;
     metrics->store_file_bytes = figures.file_bytes;
     metrics->store_damaged = figures.damaged;
+    struct reload_figures reloads = reload_figures(self->reload);
+    metrics->reloads_total = reloads.done;
+    metrics->reloads_refused_total = reloads.refused;
+    metrics->settings_read_seconds = reloads.read_s;
 }
 
 static void write_metrics(void *arg, struct buffer *to)
@@ -325,41 +390,15 @@ static int fail_memory(void)
     return fail(EXIT_FAILURE, "", "", span_text("out of memory"));
 }
 
-static uint64_t random_number(void *arg)
+static int start_rules(struct broker *self)
 {
-    (void)arg;
-    uint64_t number;
-    /* Cannot fail for so few bytes once the system has started. */
-    while (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
-        continue;
-    return number;
-}
-
-static int start_sites(struct broker *self)
-{
-    struct buffer why = {0};
-    size_t index = 0;
-    self->sites = sites_new(self->plan.principals, self->plan.backend_count, &index, &why);
+    struct rulebook_failure failure;
     int code = EXIT_SUCCESS;
-    if (!self->sites)
-        code = why.size ? fail(EX_CONFIG, "backends", self->plan.where[index], buffer_span(&why))
-                        : fail_memory();
-    buffer_free(&why);
-    return code;
-}
-
-static int start_policy(struct broker *self)
-{
-    struct policy_settings settings = plan_policy(&self->plan);
-    struct buffer why = {0};
-    size_t index = 0;
-    self->policy = policy_new(&settings, &index, &why);
-    int code = EXIT_SUCCESS;
-    if (!self->policy)
-        code = why.size
-                   ? fail(EX_CONFIG, "rule", self->options->rule[index].where, buffer_span(&why))
+    if (!rulebook_make(&self->rules, self->options, &failure))
+        code = failure.setting
+                   ? fail(EX_CONFIG, failure.setting, failure.where, buffer_span(&failure.why))
                    : fail_memory();
-    buffer_free(&why);
+    buffer_free(&failure.why);
     return code;
 }
 
@@ -397,37 +436,9 @@ static int restore(struct broker *self)
     return EXIT_SUCCESS;
 }
 
-static struct asks_settings asks_settings(const struct options_broker *from)
-{
-    return (struct asks_settings){.checks = from->checks_open,
-                                  .batches = from->check_batches,
-                                  .grants = from->grants,
-                                  .check_ms = (int64_t)from->check_ms,
-                                  .again_ms = (int64_t)from->check_again_ms};
-}
-
 static int start_core(struct broker *self)
 {
-    const options_t *options = self->options;
-    struct core_settings settings = {
-        .node = options->node.name,
-        .sites = self->sites,
-        .policy = self->policy,
-        .streams = plan_streams(&self->plan, options),
-        .presence = plan_presence(options),
-        .asks = asks_settings(&options->broker),
-        .revocations = {.kept = options->broker.revocations,
-                        .limit_ms = (int64_t)options->broker.revoke_ms},
-        .handlers = options->broker.handlers,
-        .payload_bytes = options->broker.payload_bytes,
-        .unanswered_requests = (uint32_t)options->broker.unanswered_requests,
-        .idempotency_ms = (int64_t)options->streams.idempotency_seconds * 1000,
-        .idempotency_keys = options->streams.idempotency_keys,
-        .is_durable = plan_is_durable(options),
-        .random = random_number,
-        .metrics = &self->metrics,
-    };
-    settings.streams.random = random_number;
+    struct core_settings settings = core_settings(self, &self->rules);
     self->core = core_new(&settings, clock_monotonic_ms());
     return self->core ? restore(self) : fail_memory();
 }
@@ -438,8 +449,8 @@ static int start_bus(struct broker *self)
     struct bus_settings settings = {
         .control = {"broker.control", options->control},
         .publications = {"broker.publications", options->publications},
-        .backends = self->plan.backends,
-        .backend_count = self->plan.backend_count,
+        .backends = self->rules.plan.backends,
+        .backend_count = self->rules.plan.backend_count,
         .publications_queue = (int)options->publications_queue,
         .unanswered = (uint32_t)options->unanswered_requests,
         .metrics = &self->metrics,
@@ -483,6 +494,7 @@ static int start_signals(struct broker *self)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     self->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return self->signals >= 0 ? EXIT_SUCCESS
@@ -491,13 +503,9 @@ static int start_signals(struct broker *self)
 
 static int start(struct broker *self)
 {
-    int code = plan_make(&self->plan, self->options) ? EXIT_SUCCESS : fail_memory();
+    int code = start_signals(self);
     if (!code)
-        code = start_signals(self);
-    if (!code)
-        code = start_sites(self);
-    if (!code)
-        code = start_policy(self);
+        code = start_rules(self);
     if (!code)
         code = start_store(self);
     if (!code)
@@ -512,10 +520,10 @@ static int start(struct broker *self)
 static void tell_started(const struct broker *self)
 {
     const options_t *options = self->options;
-    for (size_t i = 0; i < self->plan.backend_count; i++)
-        log_info("backends_welcome", LOG_TEXT("endpoint", self->plan.backends[i].address),
-                 LOG_TEXT("site", self->plan.principals[i].site),
-                 LOG_TEXT("may", self->plan.principals[i].may));
+    for (size_t i = 0; i < self->rules.plan.backend_count; i++)
+        log_info("backends_welcome", LOG_TEXT("endpoint", self->rules.plan.backends[i].address),
+                 LOG_TEXT("site", self->rules.plan.principals[i].site),
+                 LOG_TEXT("may", self->rules.plan.principals[i].may));
     log_info("started", LOG_TEXT("version", MILLRACE_VERSION), LOG_TEXT("node", options->node.name),
              LOG_TEXT("control", options->broker.control),
              LOG_TEXT("publications", options->broker.publications),
@@ -531,16 +539,14 @@ static void stop(struct broker *self)
     bus_destroy(&self->bus);
     store_destroy(&self->store);
     core_destroy(&self->core);
-    policy_destroy(&self->policy);
-    sites_destroy(&self->sites);
-    plan_free(&self->plan);
+    rulebook_free(&self->rules);
     if (self->signals >= 0)
         close(self->signals);
 }
 
-int broker_run(const options_t *options)
+int broker_run(const options_t *options, reload_t *reload)
 {
-    struct broker self = {.options = options, .signals = -1};
+    struct broker self = {.options = options, .reload = reload, .signals = -1};
     int code = start(&self);
     if (code == EXIT_SUCCESS) {
         tell_started(&self);

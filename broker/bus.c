@@ -132,6 +132,12 @@ static void list_sockets(bus_t *self)
         *item++ = (zmq_pollitem_t){.socket = self->backends[i], .events = ZMQ_POLLIN};
 }
 
+/* As many again for refusals, or nobody would ever read that he is refused. */
+static size_t room_for(uint32_t unanswered)
+{
+    return 2 * (size_t)unanswered;
+}
+
 bus_t *bus_new(const struct bus_settings *settings, struct bus_failure *failure)
 {
     *failure = (struct bus_failure){.reason = "out of memory"};
@@ -143,8 +149,7 @@ bus_t *bus_new(const struct bus_settings *settings, struct bus_failure *failure)
     self->metrics = settings->metrics;
     self->sent = settings->sent;
     self->arg = settings->arg;
-    /* As many again for refusals, or nobody would ever read that he is refused. */
-    self->backlog = backlog_new(2 * (size_t)settings->unanswered);
+    self->backlog = backlog_new(room_for(settings->unanswered));
     self->backends = calloc(settings->backend_count + 1, sizeof *self->backends);
     self->items = calloc(settings->backend_count + 2 + BUS_FDS, sizeof *self->items);
     self->context = zmq_ctx_new();
@@ -164,6 +169,11 @@ bus_t *bus_new(const struct bus_settings *settings, struct bus_failure *failure)
 fail:
     bus_destroy(&self);
     return NULL;
+}
+
+void bus_set_unanswered(bus_t *self, uint32_t unanswered)
+{
+    backlog_set_max(self->backlog, room_for(unanswered));
 }
 
 static void close_socket(void *socket)

@@ -50,6 +50,8 @@ struct bus_failure {
 bus_t *bus_new(const struct bus_settings *settings, struct bus_failure *failure);
 /* Waits up to a second for what was sent to leave. Sets *self_p to NULL; safe on NULL. */
 void bus_destroy(bus_t **self_p);
+/* As in the settings, from now on. */
+void bus_set_unanswered(bus_t *self, uint32_t unanswered);
 
 /* Waits until a socket or one of the descriptors (-1: none) is readable, or for timeout_ms (-1: no
  * limit). readable[i] tells about fds[i]. */

@@ -73,6 +73,12 @@ core_t *core_new(const struct core_settings *settings, int64_t now_ms);
 /* Sets *self_p to NULL; safe on NULL. */
 void core_destroy(core_t **self_p);
 
+/* Other settings from now on; those that need a restart (node, is_durable, revocations.kept, the
+ * origin of random numbers) stay. Copies as core_new; what was borrowed before is not used any
+ * more. What is decided differently now is asked again. False when memory is exhausted: all is as
+ * it was. */
+bool core_configure(core_t *self, const struct core_settings *settings, int64_t now_ms);
+
 /* --- events --- */
 
 /* One request of a backend. `peer` is at most PARTY_ID_MAX opaque bytes. */

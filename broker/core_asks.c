@@ -106,6 +106,13 @@ static void drop_kept(asks_t *self, struct check *check)
     end_check(self, check);
 }
 
+void asks_configure(asks_t *self, const struct asks_settings *settings)
+{
+    self->settings = *settings;
+    while (self->kept_count > settings->grants)
+        drop_kept(self, TAILQ_FIRST(&self->kept));
+}
+
 static void keep(core_t *core, struct check *check, const struct decision *decision, int64_t now_ms)
 {
     asks_t *self = core->asks;

@@ -61,6 +61,8 @@ struct reader {
 
 /* NULL only when memory is exhausted. */
 asks_t *asks_new(const struct asks_settings *settings, int64_t now_ms);
+/* From now on; questions that were asked have the time that they had. */
+void asks_configure(asks_t *self, const struct asks_settings *settings);
 /* When core_asks_end was called for every handler. Sets *self_p to NULL; safe on NULL. */
 void asks_destroy(asks_t **self_p);
 

@@ -82,6 +82,12 @@ presence_t *presence_new(const struct presence_settings *settings, int64_t now_m
     return self;
 }
 
+void presence_configure(presence_t *self, const struct presence_settings *settings)
+{
+    self->settings = *settings;
+    self->away.return_ms = settings->return_ms;
+}
+
 /* It is in no list and waits for nothing any more. */
 static void round_destroy(presence_t *self, struct round *round)
 {

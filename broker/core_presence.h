@@ -35,6 +35,8 @@ typedef struct presence presence_t;
 
 /* NULL only when memory is exhausted. */
 presence_t *presence_new(const struct presence_settings *settings, int64_t now_ms);
+/* From now on; gateways that are away stay so as long as they would have. */
+void presence_configure(presence_t *self, const struct presence_settings *settings);
 /* Sets *self_p to NULL; safe on NULL. */
 void presence_destroy(presence_t **self_p);
 

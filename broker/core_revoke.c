@@ -42,6 +42,11 @@ revocations_t *revocations_new(const struct revocations_settings *settings)
     return self;
 }
 
+void revocations_configure(revocations_t *self, const struct revocations_settings *settings)
+{
+    self->settings.limit_ms = settings->limit_ms;
+}
+
 static void forget(revocations_t *self, struct revocation *revocation)
 {
     TAILQ_REMOVE(&self->pending, revocation, link);
@@ -282,10 +287,15 @@ struct telling {
     struct span frame;
 };
 
+static bool is_told(const party_t *party)
+{
+    return party->endpoint == PARTY_GATEWAY && party->welcome;
+}
+
 static void tell_gateway(party_t *party, void *arg)
 {
     struct telling *telling = arg;
-    if (party->endpoint != PARTY_GATEWAY || !party->welcome)
+    if (!is_told(party))
         return;
     struct revocation *revocation = telling->revocation;
     if (send_frame(telling->core, party, telling->frame)) {
@@ -339,4 +349,21 @@ void core_revoke(core_t *core, party_t *from, const struct backend_request *requ
     revocation->result.unconfirmed += core_presence_lost(core, now_ms);
     if (revocation->open == 0)
         finish(core, revocation);
+}
+
+static void tell_only(party_t *party, void *arg)
+{
+    const struct telling *telling = arg;
+    if (is_told(party))
+        (void)send_frame(telling->core, party, telling->frame);
+}
+
+/* Nobody waits for the confirmations. A gateway that is away gets it when it comes back. */
+void core_recheck_all(core_t *core)
+{
+    struct bus_revoke revoke = {.mode = BUS_REVOKE_RECHECK};
+    core->metrics->rechecks_total++;
+    core_permits_void(core, is_meant, &revoke);
+    struct telling telling = {.core = core, .frame = log_frame(core->revocations, &revoke)};
+    parties_visit(core->parties, tell_only, &telling);
 }

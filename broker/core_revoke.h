@@ -22,12 +22,17 @@ struct revocations_settings {
 
 /* NULL only when memory is exhausted. */
 revocations_t *revocations_new(const struct revocations_settings *settings);
+/* For those that come from now on. `kept` stays. */
+void revocations_configure(revocations_t *self, const struct revocations_settings *settings);
 /* Sets *self_p to NULL; safe on NULL. */
 void revocations_destroy(revocations_t **self_p);
 
 /* The requests revoke and disconnect. */
 void core_revoke(struct core *core, struct party *from, const struct backend_request *request,
                  int64_t now_ms);
+/* What the settings say about who may read has changed: all gateways ask about all subscriptions.
+ */
+void core_recheck_all(struct core *core);
 /* A frame revoked. */
 void core_revoked(struct core *core, struct party *gateway, struct span frame);
 /* A gateway said hello: what it lacks goes to it now, in front of the welcome. */

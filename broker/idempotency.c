@@ -18,7 +18,7 @@ struct idempotency {
     map_t *entries;
     int64_t memory_ms;
     size_t max_keys;
-    /* Confirmed entries in the order of their end: all are remembered equally long. */
+    /* Confirmed entries in the order of their end. */
     struct idempotency_entry *first, *last;
 };
 
@@ -43,6 +43,12 @@ idempotency_t *idempotency_new(int64_t memory_ms, size_t keys)
     if (!self->entries)
         idempotency_destroy(&self);
     return self;
+}
+
+void idempotency_configure(idempotency_t *self, int64_t memory_ms, size_t keys)
+{
+    self->memory_ms = memory_ms;
+    self->max_keys = keys;
 }
 
 static void free_entry(void *item, void *arg)
@@ -120,6 +126,8 @@ enum idempotency_claim idempotency_claim(idempotency_t *self, struct span addres
 static void confirm(idempotency_t *self, struct idempotency_entry *entry, uint64_t epoch,
                     uint64_t offset, int64_t until_ms)
 {
+    if (self->last && until_ms < self->last->until_ms)
+        until_ms = self->last->until_ms; /* other settings, or a clock that was set back */
     entry->done = true;
     entry->epoch = epoch;
     entry->offset = offset;
@@ -151,8 +159,6 @@ bool idempotency_restore(idempotency_t *self, struct span whole, const uint64_t 
     if (!entry)
         return false;
     memcpy(entry->hash, hash, sizeof entry->hash);
-    if (self->last && until_ms < self->last->until_ms)
-        until_ms = self->last->until_ms; /* the clock was set back between them */
     confirm(self, entry, epoch, offset, until_ms);
     return true;
 }

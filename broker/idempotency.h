@@ -41,6 +41,9 @@ struct span idempotency_key(const struct idempotency_entry *entry);
 /* NULL only when memory is exhausted. */
 idempotency_t *idempotency_new(int64_t memory_ms, size_t keys);
 void idempotency_destroy(idempotency_t **self_p);
+/* For keys that come from now on; what is remembered keeps its time. With a shorter memory no key
+ * goes before those that were there before it. */
+void idempotency_configure(idempotency_t *self, int64_t memory_ms, size_t keys);
 
 /* `address` and `key` are at most 64 KiB together. `ticket` is the caller's name for the append.
  * *out is set unless the answer is FULL. */

@@ -9,8 +9,11 @@ int main(int argc, char **argv)
         {"log", "[log]"},
         {"broker", "[broker]"},
         {"streams", "[streams]"},
+        {"store", "[store]"},
         {"backends", "[backends \"NAME\"], one for each principal"},
-        {"channel", "[channel \"NAME\"] or [channel \"SITE/NAME\"]"}};
+        {"site", "[site \"NAME\"]: require_handlers, unavailable"},
+        {"channel", "[channel \"NAME\"] or [channel \"SITE/NAME\"]"},
+        {"rule", "[rule \"NAME\"]"}};
     static const struct process broker = {
         .name = "broker",
         .purpose = "Takes publications from backends, orders and remembers them, and hands\n"

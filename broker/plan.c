@@ -147,3 +147,36 @@ bool plan_is_durable(const options_t *options)
 {
     return options->store.engine != STORE_ENGINE_MEMORY;
 }
+
+struct store_limits plan_store(const options_t *options)
+{
+    return (struct store_limits){.queue_bytes = options->store.queue_bytes,
+                                 .hang_ms = (int64_t)options->store.hang_ms};
+}
+
+static struct asks_settings plan_asks(const struct options_broker *from)
+{
+    return (struct asks_settings){.checks = from->checks_open,
+                                  .batches = from->check_batches,
+                                  .grants = from->grants,
+                                  .check_ms = (int64_t)from->check_ms,
+                                  .again_ms = (int64_t)from->check_again_ms};
+}
+
+struct core_settings plan_core(const struct plan *self, const options_t *options)
+{
+    return (struct core_settings){
+        .node = options->node.name,
+        .streams = plan_streams(self, options),
+        .presence = plan_presence(options),
+        .asks = plan_asks(&options->broker),
+        .revocations = {.kept = options->broker.revocations,
+                        .limit_ms = (int64_t)options->broker.revoke_ms},
+        .handlers = options->broker.handlers,
+        .payload_bytes = options->broker.payload_bytes,
+        .unanswered_requests = (uint32_t)options->broker.unanswered_requests,
+        .idempotency_ms = (int64_t)options->streams.idempotency_seconds * 1000,
+        .idempotency_keys = options->streams.idempotency_keys,
+        .is_durable = plan_is_durable(options),
+    };
+}

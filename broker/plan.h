@@ -3,8 +3,10 @@
 #include <stddef.h>
 
 #include "broker/bus.h"
+#include "broker/core.h"
 #include "broker/core_presence.h"
 #include "broker/sites.h"
+#include "broker/store.h"
 #include "common/options.h"
 #include "common/policy.h"
 #include "common/streams.h"
@@ -36,3 +38,8 @@ struct policy_settings plan_policy(const struct plan *self);
 
 /* All but the random numbers. Borrows from the plan. */
 struct streams_settings plan_streams(const struct plan *self, const options_t *options);
+
+struct store_limits plan_store(const options_t *options);
+
+/* All but sites, policy, random numbers and metrics. Borrows from the plan and the options. */
+struct core_settings plan_core(const struct plan *self, const options_t *options);

@@ -95,6 +95,12 @@ struct store_figures {
     bool is_failing; /* the last attempt to write something has failed */
 };
 
+/* They may change while it runs. */
+struct store_limits {
+    size_t queue_bytes; /* that may wait to be written */
+    int64_t hang_ms;    /* a transaction that takes longer counts as a failure */
+};
+
 typedef struct store store_t;
 
 struct store_engine {
@@ -105,6 +111,7 @@ struct store_engine {
     bool (*next)(store_t *self, struct store_completion *out);
     int (*fd)(const store_t *self);
     void (*measure)(store_t *self, struct store_figures *out);
+    void (*configure)(store_t *self, const struct store_limits *limits);
     void (*destroy)(store_t *self);
 };
 
@@ -161,6 +168,11 @@ static inline bool store_next(store_t *self, struct store_completion *out)
 static inline int store_fd(const store_t *self)
 {
     return self->engine->fd(self);
+}
+
+static inline void store_configure(store_t *self, const struct store_limits *limits)
+{
+    self->engine->configure(self, limits);
 }
 
 static inline void store_measure(store_t *self, struct store_figures *out)

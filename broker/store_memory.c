@@ -80,6 +80,12 @@ static bool next(store_t *store, struct store_completion *out)
     return true;
 }
 
+/* Nothing waits here. */
+static void configure(store_t *store, const struct store_limits *limits)
+{
+    (void)store, (void)limits;
+}
+
 static void destroy(store_t *store)
 {
     free(engine_of(store)->accepted);
@@ -88,8 +94,8 @@ static void destroy(store_t *store)
 
 store_t *store_memory_new(void)
 {
-    static const struct store_engine engine = {append, note, registration, load,
-                                               next,   fd,   measure,      destroy};
+    static const struct store_engine engine = {append, note,    registration, load,   next,
+                                               fd,     measure, configure,    destroy};
     struct store_memory *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;

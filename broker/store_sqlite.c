@@ -217,6 +217,13 @@ static void measure(store_t *store, struct store_figures *out)
         out->file_bytes = (uint64_t)file.st_size + (has_log ? (uint64_t)log.st_size : 0);
 }
 
+/* Only the caller looks at them. */
+static void configure(store_t *store, const struct store_limits *limits)
+{
+    engine_of(store)->queue_bytes = limits->queue_bytes;
+    engine_of(store)->hang_ms = limits->hang_ms;
+}
+
 /* --- the writer's side --- */
 
 static bool write_item(struct store_sqlite *self, struct item *item)
@@ -487,8 +494,8 @@ static bool start(struct store_sqlite *self, const char *path, struct buffer *wh
 
 store_t *store_sqlite_new(const char *path, size_t queue_bytes, int64_t hang_ms, struct buffer *why)
 {
-    static const struct store_engine engine = {append, note, registration, load,
-                                               next,   fd,   measure,      destroy};
+    static const struct store_engine engine = {append, note,    registration, load,   next,
+                                               fd,     measure, configure,    destroy};
     struct store_sqlite *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;

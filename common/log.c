@@ -20,6 +20,16 @@ void log_open(const char *process, enum log_level level)
     signal(SIGPIPE, SIG_IGN);
 }
 
+enum log_level log_level(void)
+{
+    return logger.level;
+}
+
+void log_set_level(enum log_level level)
+{
+    logger.level = level;
+}
+
 /* Standard error may be a pipe that nobody reads and is shared with other processes, so it is asked
  * whether it takes a line instead of being made non-blocking. */
 static bool takes_a_line(void)

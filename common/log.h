@@ -39,6 +39,8 @@ struct log_field {
 /* The name is kept as it is given, not copied. Lines below `level` are dropped. From here on the
  * process ignores SIGPIPE. */
 void log_open(const char *process, enum log_level level);
+enum log_level log_level(void);
+void log_set_level(enum log_level level);
 /* `event` is text that outlives the log: a literal. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields,
                size_t count);

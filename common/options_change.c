@@ -215,6 +215,9 @@ static void exchange_instance(unsigned section, void *in_use, void *loaded)
                                    [OPTION_CHOICE] = sizeof(unsigned)};
     size_t count;
     const struct option *options = option_sections[section].options(&count);
+    if (option_sections[section].named)
+        exchange_bytes(&((struct option_label *)in_use)->where,
+                       &((struct option_label *)loaded)->where, sizeof(char *));
     for (size_t i = 0; i < count; i++) {
         size_t offset = options[i].offset;
         if (options[i].when != OPTION_RESTART)

@@ -81,13 +81,21 @@ static void put_cell(struct buffer *to, const char *text)
     }
 }
 
+static const char *when_text(enum option_when when)
+{
+    static const char *const texts[] = {
+        [OPTION_LIVE] = "at once", [OPTION_NEW] = "for what is new", [OPTION_RESTART] = "restart"};
+    return texts[when];
+}
+
 static void write_reference_section(struct buffer *to, unsigned section)
 {
     const struct option_section *at = &option_sections[section];
     buffer_printf(to, "\n## `[%s%s]`\n\n%c%s.\n\n", at->name, at->named ? " \"LABEL\"" : "",
                   at->text[0] >= 'a' && at->text[0] <= 'z' ? at->text[0] - 'a' + 'A' : at->text[0],
                   at->text + 1);
-    buffer_put_text(to, "| key | default | meaning | valid |\n| --- | --- | --- | --- |\n");
+    buffer_put_text(
+        to, "| key | default | meaning | valid | a change |\n| --- | --- | --- | --- | --- |\n");
     size_t count;
     const struct option *options = at->options(&count);
     for (size_t i = 0; i < count; i++) {
@@ -97,7 +105,7 @@ static void write_reference_section(struct buffer *to, unsigned section)
         put_cell(to, options[i].text);
         buffer_put_text(to, " | ");
         option_print_range(to, &options[i]);
-        buffer_put_text(to, " |\n");
+        buffer_printf(to, " | %s |\n", when_text(options[i].when));
     }
 }
 
@@ -117,7 +125,11 @@ void options_write_reference(struct buffer *to)
         "- An unknown section or key, a key that is set twice, a value of the wrong type or out "
         "of\n"
         "  its range: the process refuses to start and names the file and the line.\n"
-        "- `millrace check-config FILE` checks a file and prints the settings in effect.\n");
+        "- `millrace check-config FILE` checks a file and prints the settings in effect.\n"
+        "- On SIGHUP a process reads its files again (docs/operations.md). The last column says\n"
+        "  when a change counts: `at once`, also for connections and addresses that are there; "
+        "`for\n"
+        "  what is new`, such as connections that begin afterwards; `restart`, not before.\n");
     for (unsigned section = 0; section < SECTION_COUNT; section++)
         write_reference_section(to, section);
 }

@@ -279,3 +279,36 @@ const char *rule_label(const rule_t *rule)
 {
     return rule->label;
 }
+
+/* --- comparing --- */
+
+struct comparison {
+    const policy_t *other;
+    bool is_alike;
+};
+
+static void compare_rule(void *item, void *arg)
+{
+    struct comparison *comparison = arg;
+    const struct rule *rule = item;
+    const struct rule *other = map_get(comparison->other->rules, rule_key(rule));
+    comparison->is_alike &= other && other->allowed == rule->allowed;
+}
+
+static void compare_site(void *item, void *arg)
+{
+    struct comparison *comparison = arg;
+    const struct site_entry *entry = item;
+    comparison->is_alike &= policy_site(comparison->other, site_name(entry))->require_handlers ==
+                            entry->site.require_handlers;
+}
+
+bool policy_is_alike(const policy_t *a, const policy_t *b)
+{
+    struct comparison with_b = {b, map_count(a->rules) == map_count(b->rules)};
+    struct comparison with_a = {a, true};
+    map_visit(a->rules, compare_rule, &with_b);
+    map_visit(a->sites, compare_site, &with_b);
+    map_visit(b->sites, compare_site, &with_a);
+    return with_a.is_alike && with_b.is_alike;
+}

@@ -64,6 +64,9 @@ void policy_destroy(policy_t **self_p);
  * about one. */
 bool policy_add(policy_t *self, const struct policy_rule *rule, struct buffer *why);
 
+/* Do both decide about everybody in the same way, as far as they do so without a handler? */
+bool policy_is_alike(const policy_t *a, const policy_t *b);
+
 /* Never NULL: a site without settings of its own has the defaults. */
 const struct policy_site *policy_site(const policy_t *self, struct span site);
 

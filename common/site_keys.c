@@ -134,6 +134,33 @@ bool site_keys_find(const site_keys_t *self, struct span kid, struct site_key *o
     return false;
 }
 
+/* --- comparing --- */
+
+static bool has(const site_keys_t *self, const struct site_key *key)
+{
+    struct site_key found;
+    return key->key->kid[0] && site_keys_find(self, span_text(key->key->kid), &found) &&
+           span_equal(found.site->name, key->site->name) &&
+           found.key->algorithm == key->key->algorithm &&
+           span_equal(buffer_span(&found.key->material), buffer_span(&key->key->material));
+}
+
+static void tell_missing(const site_keys_t *self, const site_keys_t *from, bool is_added,
+                         site_keys_differ_fn *differ, void *arg)
+{
+    for (size_t i = 0; i < from->key_count; i++) {
+        if (!has(self, &from->keys[i]))
+            differ(arg, &from->keys[i], is_added);
+    }
+}
+
+void site_keys_compare(const site_keys_t *before, const site_keys_t *after,
+                       site_keys_differ_fn *differ, void *arg)
+{
+    tell_missing(after, before, false, differ, arg);
+    tell_missing(before, after, true, differ, arg);
+}
+
 /* --- from the settings --- */
 
 /* `path`, relative to the folder of `where` ("file:line"). */

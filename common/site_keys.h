@@ -37,3 +37,9 @@ void site_keys_destroy(site_keys_t **self_p);
 size_t site_keys_count(const site_keys_t *self);
 /* The key of this name. An empty kid: the only key, if there is just one. False: none. */
 bool site_keys_find(const site_keys_t *self, struct span kid, struct site_key *out);
+
+/* Tells each key that only one of both has. A site's key of the same name that is another one is
+ * told twice. */
+typedef void site_keys_differ_fn(void *arg, const struct site_key *key, bool is_added);
+void site_keys_compare(const site_keys_t *before, const site_keys_t *after,
+                       site_keys_differ_fn *differ, void *arg);

@@ -10,6 +10,11 @@ void stream_init(stream_t *self, uint64_t epoch, const struct stream_limits *lim
     *self = (stream_t){.epoch = epoch, .limits = limits};
 }
 
+void stream_set_limits(stream_t *self, const struct stream_limits *limits)
+{
+    self->limits = limits;
+}
+
 void stream_clear(stream_t *self)
 {
     while (self->count)

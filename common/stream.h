@@ -36,6 +36,8 @@ typedef struct stream {
 } stream_t;
 
 void stream_init(stream_t *self, uint64_t epoch, const struct stream_limits *limits);
+/* They count from the next append or trim on. */
+void stream_set_limits(stream_t *self, const struct stream_limits *limits);
 /* Releases every message; the position stays. */
 void stream_clear(stream_t *self);
 /* All history is void (the outcome of a commit is unknown): a new epoch, offset 0, no messages. */

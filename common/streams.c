@@ -45,9 +45,9 @@ static struct span header_key(const void *item)
     return stream_header_key(item);
 }
 
-static bool add_channel(streams_t *self, const struct streams_channel *channel)
+static bool add_channel(map_t *channels, const struct streams_channel *channel)
 {
-    if (map_get(self->channels, span_text(channel->label)))
+    if (map_get(channels, span_text(channel->label)))
         return false;
     size_t size = strlen(channel->label) + 1;
     struct channel *copy = malloc(sizeof *copy + size);
@@ -55,11 +55,34 @@ static bool add_channel(streams_t *self, const struct streams_channel *channel)
         return false;
     copy->rule = channel->rule;
     memcpy(copy->label, channel->label, size);
-    if (!map_put(self->channels, copy)) {
+    if (!map_put(channels, copy)) {
         free(copy);
         return false;
     }
     return true;
+}
+
+static void free_channel(void *item, void *arg)
+{
+    (void)arg;
+    free(item);
+}
+
+static void destroy_channels(map_t **channels_p)
+{
+    if (*channels_p)
+        map_visit(*channels_p, free_channel, NULL);
+    map_destroy(channels_p);
+}
+
+/* NULL when memory is exhausted or a label occurs twice. */
+static map_t *new_channels(const struct streams_settings *settings)
+{
+    map_t *channels = map_new(channel_label);
+    for (size_t i = 0; channels && i < settings->channel_count; i++)
+        if (!add_channel(channels, &settings->channels[i]))
+            destroy_channels(&channels);
+    return channels;
 }
 
 streams_t *streams_new(const struct streams_settings *settings, int64_t now_ms)
@@ -75,25 +98,12 @@ streams_t *streams_new(const struct streams_settings *settings, int64_t now_ms)
     self->random_arg = settings->random_arg;
     self->changed = settings->changed;
     self->changed_arg = settings->changed_arg;
-    self->channels = map_new(channel_label);
+    self->channels = new_channels(settings);
     self->headers = map_new(header_key);
     self->deadlines = deadlines_new(now_ms);
     if (!self->channels || !self->headers || !self->deadlines)
-        goto fail;
-    for (size_t i = 0; i < settings->channel_count; i++)
-        if (!add_channel(self, &settings->channels[i]))
-            goto fail;
+        streams_destroy(&self);
     return self;
-
-fail:
-    streams_destroy(&self);
-    return NULL;
-}
-
-static void free_channel(void *item, void *arg)
-{
-    (void)arg;
-    free(item);
 }
 
 static void free_header(void *item, void *arg)
@@ -114,9 +124,7 @@ void streams_destroy(streams_t **self_p)
     if (self->headers)
         map_visit(self->headers, free_header, NULL);
     map_destroy(&self->headers);
-    if (self->channels)
-        map_visit(self->channels, free_channel, NULL);
-    map_destroy(&self->channels);
+    destroy_channels(&self->channels);
     free(self);
 }
 
@@ -398,6 +406,87 @@ void streams_set_interest(streams_t *self, stream_header_t *header, bool interes
     header->interested = interested;
     self->interested += interested ? 1 : (size_t)-1;
     touch(self, header, now_ms);
+}
+
+/* --- other settings --- */
+
+static bool rule_equal(const struct streams_rule *a, const struct streams_rule *b)
+{
+    return a->limits.messages == b->limits.messages && a->limits.bytes == b->limits.bytes &&
+           a->limits.age_ms == b->limits.age_ms && a->client_history == b->client_history &&
+           a->presence == b->presence && a->check_each == b->check_each;
+}
+
+struct comparison {
+    const map_t *others;
+    bool is_equal;
+};
+
+static void compare_channel(void *item, void *arg)
+{
+    struct comparison *comparison = arg;
+    const struct channel *channel = item;
+    const struct channel *other = map_get(comparison->others, channel_label(channel));
+    comparison->is_equal &= other && rule_equal(&channel->rule, &other->rule);
+}
+
+static bool channels_equal(const map_t *a, const map_t *b)
+{
+    struct comparison comparison = {b, map_count(a) == map_count(b)};
+    map_visit(a, compare_channel, &comparison);
+    return comparison.is_equal;
+}
+
+struct rebinding {
+    streams_t *streams;
+    struct streams_rule rule; /* that was streams->rule */
+    int64_t now_ms;
+    bool checks;
+};
+
+/* The old rules are still there. Its timer lets it look for what is too much soon. */
+static void rebind(void *item, void *arg)
+{
+    struct rebinding *rebinding = arg;
+    streams_t *self = rebinding->streams;
+    stream_header_t *header = item;
+    const struct streams_rule *before =
+        header->rule == &self->rule ? &rebinding->rule : header->rule;
+    struct address address;
+    const struct streams_rule *rule = address_decode(stream_header_key(header), &address)
+                                          ? find_rule(self, &address)
+                                          : &self->rule;
+    rebinding->checks |= header->interested && before->check_each != rule->check_each;
+    header->rule = rule;
+    stream_set_limits(&header->stream, &rule->limits);
+    deadline_set(self->deadlines, &header->due, rebinding->now_ms);
+}
+
+bool streams_configure(streams_t *self, const struct streams_settings *settings, int64_t now_ms,
+                       bool *checks)
+{
+    *checks = false;
+    map_t *channels = new_channels(settings);
+    if (!channels)
+        return false;
+    bool is_same = self->header_ms == settings->header_ms &&
+                   rule_equal(&self->rule, &settings->rule) &&
+                   channels_equal(self->channels, channels);
+    self->total_bytes = settings->total_bytes;
+    self->max_headers = settings->headers;
+    self->header_ms = settings->header_ms;
+    if (!is_same) {
+        struct rebinding rebinding = {.streams = self, .rule = self->rule, .now_ms = now_ms};
+        map_t *before = self->channels;
+        self->rule = settings->rule;
+        self->channels = channels;
+        channels = before;
+        map_visit(self->headers, rebind, &rebinding);
+        *checks = rebinding.checks;
+    }
+    destroy_channels(&channels);
+    keep_to_total(self);
+    return true;
 }
 
 /* --- restoring --- */

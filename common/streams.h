@@ -88,6 +88,12 @@ static inline struct span stream_header_key(const stream_header_t *header)
 /* Copies the settings. NULL when memory is exhausted or a label occurs twice. */
 streams_t *streams_new(const struct streams_settings *settings, int64_t now_ms);
 void streams_destroy(streams_t **self_p);
+/* Other limits and channels from now on, for all addresses; what is beyond them goes with the next
+ * ticks, or with the next use. Random numbers and `changed` stay. False when memory is exhausted:
+ * all is as it was. *checks: somebody listens to an address that is to be asked about at other
+ * times than before. */
+bool streams_configure(streams_t *self, const struct streams_settings *settings, int64_t now_ms,
+                       bool *checks);
 
 size_t streams_count(const streams_t *self);
 size_t streams_bytes(const streams_t *self);

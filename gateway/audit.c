@@ -56,6 +56,18 @@ void audit_end(hub_t *self, interest_t *interest)
     audit_drop(self, interest);
 }
 
+static void restart(void *item, void *arg)
+{
+    interest_t *interest = item;
+    deadline_clear(&interest->audit.timer);
+    audit_begin(arg, interest);
+}
+
+void audits_restart(hub_t *self)
+{
+    map_visit(self->interests, restart, self);
+}
+
 void audit_due(hub_t *self, interest_t *interest)
 {
     set_timer(self, interest, self->settings.audit_ms);

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "admin/admin_http.h"
+#include "admin/reload.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "gateway/bus_link.h"
@@ -17,7 +18,9 @@
 #include "gateway/http_page.h"
 #include "gateway/hub.h"
 #include "gateway/io_metrics.h"
+#include "gateway/plan.h"
 #include "gateway/report.h"
+#include "gateway/tell.h"
 #include "gateway/ws.h"
 #include "gateway/ws_listener.h"
 #include "proto/json_text.h"
@@ -28,10 +31,6 @@
 #define TURN_NS       2000000
 
 #define DRAIN_SLICE_MS 50
-
-/* Descriptors that are not clients' WebSockets. */
-#define HANDSHAKES        1024
-#define OTHER_DESCRIPTORS 256
 
 /* The heap is tidied after so many connections, but not more often. */
 #define TIDY_CONNECTIONS 1000
@@ -50,9 +49,10 @@ struct gateway {
     uv_timer_t drain_tick;
     uv_timer_t report;
     uv_timer_t admin_tick;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     uv_poll_t admin_poll;
-    const site_keys_t *keys;
+    reload_t *reload;
+    site_keys_t *keys;
     hub_t *hub;
     http_page_t *page; /* NULL: no demo */
     ws_t *ws;
@@ -268,6 +268,10 @@ static void on_report(uv_timer_t *timer)
 static void write_metrics(void *arg, struct buffer *to)
 {
     gateway_t *self = arg;
+    struct reload_figures reloads = reload_figures(self->reload);
+    self->metrics.reloads_total = reloads.done;
+    self->metrics.reloads_refused_total = reloads.refused;
+    self->metrics.settings_read_seconds = reloads.read_s;
     io_metrics_write(to, hub_metrics(self->hub, clock_monotonic_ms()), &self->metrics);
 }
 
@@ -324,6 +328,52 @@ static void serve_admin(gateway_t *self)
         uv_timer_stop(&self->admin_tick);
 }
 
+/* --- settings --- */
+
+static struct hub_settings hub_settings(const gateway_t *self, const site_keys_t *keys)
+{
+    struct hub_settings settings = plan_hub(self->options);
+    settings.incarnation = self->incarnation;
+    settings.keys = keys;
+    settings.token_refused = tell_token_refused;
+    return settings;
+}
+
+static void set_gather(gateway_t *self)
+{
+    self->duty.length_ns = self->options->gateway.gather_ms * 1000000;
+}
+
+static bool apply(void *arg, struct buffer *why)
+{
+    gateway_t *self = arg;
+    struct ws_settings ws = plan_ws(self->options);
+    site_keys_t *keys = site_keys_load(self->options, why);
+    if (!keys)
+        return false;
+    if (!ws_configure(self->ws, &ws)) {
+        buffer_put_text(why, "out of memory");
+        site_keys_destroy(&keys);
+        return false;
+    }
+    struct hub_settings hub = hub_settings(self, keys);
+    hub_configure(self->hub, &hub, clock_monotonic_ms());
+    if (self->listener)
+        ws_listener_set_send_buffer(self->listener, (int)self->options->gateway.send_buffer_bytes);
+    set_gather(self);
+    site_keys_compare(self->keys, keys, tell_key, NULL);
+    site_keys_destroy(&self->keys);
+    self->keys = keys;
+    return true;
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    (void)number;
+    gateway_t *self = handle->data;
+    reload_run(self->reload, apply, self);
+}
+
 /* --- the end --- */
 
 static void on_drain(uv_timer_t *timer)
@@ -366,23 +416,6 @@ void gateway_run(gateway_t *self)
 
 /* --- the start --- */
 
-/* value: what the setting says, "address:port" or an endpoint. */
-static bool fail(const char *setting, const char *value, struct buffer *why)
-{
-    log_error("start_failed", LOG_TEXT("setting", setting), LOG_TEXT("value", value),
-              LOG_SPAN("reason", buffer_span(why)));
-    buffer_free(why);
-    return false;
-}
-
-static bool fail_to_listen(const char *setting, const char *address, uint64_t port,
-                           struct buffer *why)
-{
-    char value[80];
-    snprintf(value, sizeof value, "%s:%llu", address, (unsigned long long)port);
-    return fail(setting, value, why);
-}
-
 static bool start_handles(gateway_t *self)
 {
     uv_loop_t *loop = &self->loop;
@@ -397,52 +430,21 @@ static bool start_handles(gateway_t *self)
     self->tick.data = self->rested.data = self->drain_tick.data = self->report.data =
         self->admin_tick.data = self;
     self->no_sleep.data = self->before_sleep.data = self->after_io.data = self;
-    static const int numbers[] = {SIGTERM, SIGINT};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (uv_signal_init(loop, &self->signals[i]) != 0)
             return false;
         self->signals[i].data = self;
-        if (uv_signal_start(&self->signals[i], on_signal, numbers[i]) != 0)
+        uv_signal_cb act = numbers[i] == SIGHUP ? on_hangup : on_signal;
+        if (uv_signal_start(&self->signals[i], act, numbers[i]) != 0)
             return false;
     }
     return true;
 }
 
-/* The rule, and whose key it was; never the token. */
-static void on_token_refused(void *arg, enum identity_rule rule, const struct site_key *key)
-{
-    (void)arg;
-    log_info("token_refused", LOG_TEXT("rule", identity_rule_text(rule)),
-             LOG_SPAN("site", key->site ? key->site->name : span_of(NULL, 0)),
-             LOG_TEXT("kid", key->key ? key->key->kid : ""));
-}
-
 static bool start_hub(gateway_t *self)
 {
-    const struct options_gateway *options = &self->options->gateway;
-    struct hub_settings settings = {
-        .site = self->options->node.site,
-        .told_name = options->demo ? options->name : NULL,
-        .incarnation = self->incarnation,
-        .subscriptions = (uint32_t)options->subscriptions,
-        .pending_commands = (uint32_t)options->pending_commands,
-        .presence_questions = (uint32_t)options->presence_questions,
-        .held_messages = (uint32_t)options->held_messages,
-        .queue_bytes = options->queue_bytes,
-        .relay_bytes = options->fallback_bytes,
-        .anonymous = options_anonymous(self->options) != ANONYMOUS_NO,
-        .keys = self->keys,
-        .token_refused = on_token_refused,
-        .connect_ms = (int64_t)options->connect_seconds * 1000,
-        .ping_ms = (int64_t)options->ping_seconds * 1000,
-        .pong_ms = (int64_t)options->pong_seconds * 1000,
-        .expired_ms = (int64_t)options->expired_seconds * 1000,
-        .reply_ms = (int64_t)options->reply_ms,
-        .fence_ms = (int64_t)options->fence_ms,
-        .linger_ms = (int64_t)options->linger_ms,
-        .linger_addresses = (uint32_t)options->linger_addresses,
-        .audit_ms = (int64_t)options->audit_seconds * 1000,
-    };
+    struct hub_settings settings = hub_settings(self, self->keys);
     self->hub = hub_new(&settings, clock_monotonic_ms());
     return self->hub;
 }
@@ -456,25 +458,11 @@ static bool start_page(gateway_t *self)
     return self->page;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static bool start_ws(gateway_t *self)
 {
-    size_t connections = self->options->gateway.connections;
-    size_t descriptors = descriptors_limit(connections + HANDSHAKES + OTHER_DESCRIPTORS);
-    size_t sockets = descriptors - smaller(OTHER_DESCRIPTORS, descriptors / 2);
-    size_t handshakes = smaller(HANDSHAKES, sockets / 8);
-    struct ws_settings settings = {
-        .connections = smaller(connections, sockets - handshakes),
-        .sockets = sockets,
-        .allowed_origins = self->options->gateway.allowed_origins,
-        .fallback = self->options->gateway.fallback,
-        .fallback_bytes = self->options->gateway.fallback_bytes,
-        .page = self->page,
-    };
+    struct ws_settings settings = plan_ws(self->options);
+    plan_ws_sockets(&settings, descriptors_limit(plan_descriptors(self->options)));
+    settings.page = self->page;
     self->ws = ws_new(&self->loop, self->hub, &settings, &self->metrics);
     return self->ws;
 }
@@ -486,7 +474,8 @@ static bool start_bus(gateway_t *self)
                                          self->incarnation};
     struct buffer why = {0};
     self->bus = bus_link_new(&self->loop, self->hub, &settings, &self->metrics, &why);
-    return self->bus || fail("[gateway] control, publications", options->control, &why);
+    return self->bus ||
+           tell_start_failed("[gateway] control, publications", options->control, &why);
 }
 
 static void on_accepted(void *arg, int fd)
@@ -508,8 +497,8 @@ static bool start_listener(gateway_t *self)
     };
     struct buffer why = {0};
     self->listener = ws_listener_new(&self->loop, &settings, &self->metrics, &why);
-    return self->listener || fail_to_listen("[gateway] listen_address, listen_port",
-                                            settings.address, settings.port, &why);
+    return self->listener || tell_listen_failed("[gateway] listen_address, listen_port",
+                                                settings.address, settings.port, &why);
 }
 
 static bool start_admin(gateway_t *self)
@@ -522,8 +511,8 @@ static bool start_admin(gateway_t *self)
     self->admin =
         admin_http_new(options->admin_address, (uint16_t)options->admin_port, &handlers, &why);
     if (!self->admin)
-        return fail_to_listen("[gateway] admin_address, admin_port", options->admin_address,
-                              options->admin_port, &why);
+        return tell_listen_failed("[gateway] admin_address, admin_port", options->admin_address,
+                                  options->admin_port, &why);
     if (uv_poll_init(&self->loop, &self->admin_poll, admin_http_fd(self->admin)) != 0)
         return false;
     self->admin_poll.data = self;
@@ -538,13 +527,14 @@ static bool start(gateway_t *self)
             (ssize_t)sizeof self->incarnation ||
         !start_handles(self) || !start_hub(self) || !start_page(self) || !start_ws(self)) {
         buffer_put_text(&why, "the event loop, libwebsockets or memory failed");
-        return fail("", "", &why);
+        return tell_start_failed("", "", &why);
     }
     if (!start_bus(self) || !start_admin(self) || !start_listener(self))
         return false;
     uv_prepare_start(&self->before_sleep, on_before_sleep);
     uv_check_start(&self->after_io, on_after_io);
     uv_timer_start(&self->report, on_report, 0, REPORT_MS);
+    reload_release_signal();
     log_info("started", LOG_TEXT("version", MILLRACE_VERSION),
              LOG_TEXT("address", self->options->gateway.listen_address),
              LOG_UINT("port", ws_listener_port(self->listener)),
@@ -553,17 +543,20 @@ static bool start(gateway_t *self)
     return true;
 }
 
-gateway_t *gateway_new(const options_t *options, const site_keys_t *keys)
+gateway_t *gateway_new(const options_t *options, reload_t *reload, site_keys_t **keys_p)
 {
     gateway_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->options = options;
-    self->keys = keys;
+    self->reload = reload;
+    self->keys = *keys_p;
+    *keys_p = NULL;
     self->started_ms = self->ready_ms = clock_monotonic_ms();
     self->tick_at_ms = INT64_MAX;
-    self->duty.length_ns = options->gateway.gather_ms * 1000000;
+    set_gather(self);
     if (uv_loop_init(&self->loop) != 0) {
+        site_keys_destroy(&self->keys);
         free(self);
         return NULL;
     }
@@ -596,5 +589,6 @@ void gateway_destroy(gateway_t **self_p)
     uv_run(&self->loop, UV_RUN_NOWAIT);
     uv_loop_close(&self->loop);
     hub_destroy(&self->hub);
+    site_keys_destroy(&self->keys);
     free(self);
 }

@@ -123,7 +123,7 @@ static bool make_room(guard_t *guard, uint32_t max)
 static bool keep(hub_t *self, guard_t *guard, payload_t *frame)
 {
     session_t *session = guard->subscription->session;
-    if (guard->count == self->settings.held_messages ||
+    if (guard->count >= self->settings.held_messages ||
         session->held_bytes + frame->size > self->settings.queue_bytes / 2) {
         self->metrics.permit_overflow_total++;
         return false;

@@ -77,6 +77,20 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     return self;
 }
 
+void hub_configure(hub_t *self, const struct hub_settings *settings, int64_t now_ms)
+{
+    const struct hub_settings before = self->settings;
+    self->now_ms = now_ms;
+    self->settings = *settings;
+    self->settings.site = before.site;
+    self->settings.told_name = before.told_name;
+    self->settings.incarnation = before.incarnation;
+    self->settings.token_refused = before.token_refused;
+    self->settings.token_refused_arg = before.token_refused_arg;
+    if (self->settings.audit_ms != before.audit_ms)
+        audits_restart(self);
+}
+
 static void collect(void *item, void *arg)
 {
     interest_t ***next = arg;

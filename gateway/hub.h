@@ -77,6 +77,10 @@ struct hub_effect {
 
 /* Copies the settings. NULL only when memory is exhausted. */
 hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms);
+/* Other settings from now on; site, told_name, incarnation and token_refused stay. The keys of
+ * before are not used any more. Times that run already run on, connections keep the interval of
+ * pings that they were told. */
+void hub_configure(hub_t *self, const struct hub_settings *settings, int64_t now_ms);
 /* Every session must be closed before. Sets *self_p to NULL; safe on NULL. */
 void hub_destroy(hub_t **self_p);
 

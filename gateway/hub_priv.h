@@ -56,6 +56,7 @@ struct session {
     uint64_t number;       /* unique among all gateways: it begins at their incarnation */
     uint32_t subscription_count;
     uint32_t unanswered; /* commands */
+    uint32_t ping_ms;    /* as its client was told */
     enum client_close close_code;
     bool drop_queue;
     const char *close_reason; /* NULL: that of close_code */
@@ -486,6 +487,8 @@ payload_t *group_frame(const group_t *group, struct span body, uint64_t offset);
 
 /* An address' audits begin and end with it. */
 void audit_begin(hub_t *self, interest_t *interest);
+/* The period has changed: all addresses begin anew. */
+void audits_restart(hub_t *self);
 void audit_end(hub_t *self, interest_t *interest);
 /* Its time has come: it waits to be asked. */
 void audit_due(hub_t *self, interest_t *interest);

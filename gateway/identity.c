@@ -283,11 +283,13 @@ static struct span copy(uint8_t **to, struct span from)
 
 static struct identity *identity_new(const struct subscriber *subscriber)
 {
-    struct identity *self = malloc(sizeof *self + subscriber->app.size + subscriber->id.size);
+    struct identity *self =
+        malloc(sizeof *self + subscriber->site.size + subscriber->app.size + subscriber->id.size);
     if (!self)
         return NULL;
     uint8_t *to = (uint8_t *)(self + 1);
     self->subscriber = *subscriber;
+    self->subscriber.site = copy(&to, subscriber->site);
     self->subscriber.app = copy(&to, subscriber->app);
     self->subscriber.id = copy(&to, subscriber->id);
     return self;

@@ -31,7 +31,7 @@ enum identity_outcome identity_outcome(enum identity_rule rule);
  * NULL, at most LIMIT_CLOSE_REASON_BYTES, no JSON. */
 const char *identity_rule_text(enum identity_rule rule);
 
-/* One block; its spans point into it, but the site's into the keys, which must outlive it. */
+/* One block; its spans point into it. */
 struct identity {
     struct subscriber subscriber;
     int64_t expires_s; /* since 1970, 0: never */

@@ -6,7 +6,7 @@
 #include "admin/process.h"
 #include "gateway/gateway.h"
 
-static int run(const options_t *options)
+static int run(const options_t *options, reload_t *reload)
 {
     struct buffer why = {0};
     site_keys_t *keys = site_keys_load(options, &why);
@@ -15,7 +15,7 @@ static int run(const options_t *options)
         buffer_free(&why);
         return EX_CONFIG;
     }
-    gateway_t *gateway = gateway_new(options, keys);
+    gateway_t *gateway = gateway_new(options, reload, &keys);
     int code = gateway ? EXIT_SUCCESS : EXIT_FAILURE;
     if (gateway)
         gateway_run(gateway);

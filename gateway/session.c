@@ -158,10 +158,10 @@ static void set_timer(hub_t *self, session_t *session, int64_t in_ms)
 }
 
 /* Spread over the second half of the interval: a herd of clients must not be pinged at once. */
-static int64_t first_ping_ms(const hub_t *self, const session_t *session)
+static int64_t first_ping_ms(const session_t *session)
 {
     uint64_t scattered = session->number * 0x9e3779b97f4a7c15u >> 32;
-    int64_t half = self->settings.ping_ms / 2;
+    int64_t half = session->ping_ms / 2;
     return half + (int64_t)(scattered % (uint64_t)(half + 1));
 }
 
@@ -221,7 +221,7 @@ static struct client_connected connected(const hub_t *self, const session_t *ses
 {
     struct client_connected result = {.client = session_client_id(session, scratch),
                                       .version = span_text("Millrace " MILLRACE_VERSION),
-                                      .ping_seconds = (uint32_t)(self->settings.ping_ms / 1000),
+                                      .ping_seconds = session->ping_ms / 1000,
                                       .gateway = span_text(self->settings.told_name)};
     emulation_describe(self, session, &result);
     int64_t left_s = session->identity->expires_s - wall_ms(self) / 1000;
@@ -299,6 +299,7 @@ static void do_connect(hub_t *self, session_t *session, const struct client_comm
         return;
     }
     set_end(self, session);
+    session->ping_ms = (uint32_t)self->settings.ping_ms;
     char id[SESSION_CLIENT_ID_BYTES + 1];
     struct client_connected result = connected(self, session, id);
     buffer_reset(&self->text);
@@ -306,7 +307,7 @@ static void do_connect(hub_t *self, session_t *session, const struct client_comm
     session->state = SESSION_OPEN;
     reply_scratch(self, session);
     if (session->state == SESSION_OPEN)
-        set_timer(self, session, first_ping_ms(self, session));
+        set_timer(self, session, first_ping_ms(session));
 }
 
 /* Another token of the same subscriber moves the end of the connection. */
@@ -380,7 +381,7 @@ static void do_pong(hub_t *self, session_t *session, const struct client_command
         return;
     }
     session->ping_pending = false;
-    set_timer(self, session, self->settings.ping_ms);
+    set_timer(self, session, session->ping_ms);
 }
 
 static void do_heartbeat(hub_t *self, session_t *session, const struct client_command *command)

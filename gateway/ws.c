@@ -321,6 +321,18 @@ ws_t *ws_new(uv_loop_t *loop, hub_t *hub, const struct ws_settings *settings,
     return NULL;
 }
 
+bool ws_configure(ws_t *self, const struct ws_settings *settings)
+{
+    char *origins = strdup(settings->allowed_origins);
+    if (!origins)
+        return false;
+    free(self->allowed_origins);
+    self->allowed_origins = origins;
+    self->settings.fallback = settings->fallback;
+    self->settings.fallback_bytes = settings->fallback_bytes;
+    return true;
+}
+
 void ws_drain(ws_t *self)
 {
     self->is_draining = true;

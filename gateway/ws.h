@@ -29,6 +29,9 @@ struct ws_settings {
 /* NULL on failure (libwebsockets or memory). Borrows loop, hub and metrics until ws_destroy. */
 ws_t *ws_new(uv_loop_t *loop, hub_t *hub, const struct ws_settings *settings,
              struct io_metrics *metrics);
+/* Other origins and another fallback from now on; the rest of the settings stays. False when memory
+ * is exhausted: all is as it was. */
+bool ws_configure(ws_t *self, const struct ws_settings *settings);
 /* From now on handshakes are refused. */
 void ws_drain(ws_t *self);
 /* The same as long as the gateway has no broker. */

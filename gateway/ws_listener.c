@@ -205,6 +205,11 @@ void ws_listener_destroy(ws_listener_t **self_p)
     close(self->reserve_fd);
 }
 
+void ws_listener_set_send_buffer(ws_listener_t *self, int bytes)
+{
+    setsockopt(self->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 uint16_t ws_listener_port(const ws_listener_t *self)
 {
     return self->port;

@@ -36,4 +36,6 @@ void ws_listener_drain(ws_listener_t *self);
 void ws_listener_destroy(ws_listener_t **self_p);
 
 /* The port in use. */
+/* SO_SNDBUF of sockets that are accepted from now on. */
+void ws_listener_set_send_buffer(ws_listener_t *self, int bytes);
 uint16_t ws_listener_port(const ws_listener_t *self);
