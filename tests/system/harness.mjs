@@ -233,7 +233,8 @@ process.on('exit', () => {
 
 // --- a node: one broker, one gateway ---
 
-function iniText(sections, cluster) {
+// The file with these sections; a value may be a function of the cluster.
+export function iniText(sections, cluster) {
   let text = '';
   for (const [section, values] of Object.entries(sections)) {
     text += `[${section}]\n`;
