@@ -48,6 +48,30 @@ async function commandOf(name, instance = '') {
   };
 }
 
+// What `systemctl reload` runs; its status.
+async function reloadAs(lines, pid, env, file = settings) {
+  for (const command of valuesOf(lines, 'ExecReload')) {
+    const words = command.replace('/usr/local/bin/millrace ', `${programs.cli} `).replace('/etc/millrace/millrace.ini', file).replace('$MAINPID', `${pid}`);
+    const { code } = await run('/bin/sh', ['-c', words], { env });
+    if (code !== 0) return code;
+  }
+  return 0;
+}
+
+scenario('systemctl reload looks at the settings first: with an error in them nobody is told', null, async () => {
+  const file = join(await scratch(), 'bad.ini');
+  await writeFile(file, '[log]\nlevel = loud\n');
+  for (const name of ['millrace-broker.service', 'millrace-gateway@.service']) {
+    const { lines } = await commandOf(name, '1');
+    const witness = new Child('witness', '/bin/sleep', ['300']);
+    atEnd(() => witness.signal('SIGKILL'));
+    assert.equal(await reloadAs(lines, witness.pid, {}, file), 78);
+    assert.equal(witness.end, undefined);
+    assert.equal(await reloadAs(lines, witness.pid, {}), 0);
+    assert.equal((await witness.exited).signal, 'SIGHUP');
+  }
+});
+
 scenario('the units start a node from deploy/settings: a message goes through, each ends by SIGTERM', null, { timeout: 240000 },
   async () => {
     const [control, publications, backends, admin] = [await freePort(), await freePort(), await freePort(), await freePort()];
@@ -63,9 +87,10 @@ scenario('the units start a node from deploy/settings: a message goes through, e
     };
     const started = [];
     const start = async (name, instance, adminPort, more = {}) => {
-      const { file, args, env } = await commandOf(name, instance);
+      const { file, args, env, lines } = await commandOf(name, instance);
       const child = new Child(name, file, args, { env: { ...env, ...shared, ...more } });
       atEnd(() => child.signal('SIGKILL'));
+      child.reload = () => reloadAs(lines, child.pid, { ...env, ...shared, ...more });
       started.push(child);
       await until(patience, `${name} to be ready`, async () => {
         assert.ok(!child.end, child.tail());
@@ -92,6 +117,11 @@ scenario('the units start a node from deploy/settings: a message goes through, e
       return page.gateways.length === 2 && page.gateways.map((gateway) => gateway.name).sort();
     });
     assert.deepEqual(names, ['gateway-1', 'gateway-2']);
+
+    for (const child of started) {
+      assert.equal(await child.reload(), 0);
+      assert.equal((await child.event('reloaded')).changed, 0);
+    }
 
     for (const child of started.reverse()) assert.deepEqual(await child.stop('SIGTERM'), { code: 0, signal: null });
   });
