@@ -194,12 +194,32 @@ end_all() {
 # The demo's backend takes its handler off the broker, which has to be there; and since without a
 # handler everybody may read, the gateways are gone by then. Asking them twice cuts their drain short.
 stop_all() {
-    trap '' INT TERM
+    trap '' INT TERM HUP
     end_all "$DRAIN_MS" "${GATEWAY_NAMES[@]}" || end_all "$END_MS" "${GATEWAY_NAMES[@]}" || true
     end_all "$CLOSE_MS" permissions || true
     end_all "$END_MS" broker && ! any_alive "${CHILDREN[@]}" && return 0
     say "some processes do not end; killing them"
     signal_all KILL "${CHILDREN[@]}"
+}
+
+has_terminal() { { : </dev/tty; } 2>/dev/null; }
+HAD_TERMINAL=no
+
+# SIGHUP: the processes read their settings again, when these have no error. But when it comes because
+# the terminal is gone, nobody would ever stop us.
+hang_up() {
+    local errors
+    if [ "$HAD_TERMINAL" = yes ] && ! has_terminal; then
+        exec >/dev/null 2>&1
+        stop_all
+        exit 0
+    fi
+    if errors=$("$BUILD_DIR/cli/millrace" check-config "$RUN_DIR/node.ini" 2>&1 >/dev/null); then
+        say "reading the settings again; the logs say what changes"
+        signal_all HUP broker "${GATEWAY_NAMES[@]}"
+    else
+        say "the settings are wrong, and stay as they were: $errors"
+    fi
 }
 
 last_words() { tail -n 1 "$RUN_DIR/$1.log"; }
@@ -402,6 +422,8 @@ run() {
     CHILDREN+=("${GATEWAY_NAMES[@]}")
     step "starting $(what_runs)"
     trap 'say ""; say "stopping"; stop_all; exit 0' INT TERM
+    if has_terminal; then HAD_TERMINAL=yes; fi
+    trap hang_up HUP
     start_all
     greet
     supervise

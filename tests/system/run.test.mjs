@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { DevRun, freeRange } from './dev_run.mjs';
-import { atEnd, httpGet, patience, scenario, temporaryDirectory, until, within } from './harness.mjs';
+import { DevRun, freeNode, freeRange } from './dev_run.mjs';
+import { atEnd, Child, httpGet, patience, root, scenario, temporaryDirectory, until, within } from './harness.mjs';
 
 let directory;
 before(async () => {
@@ -134,6 +134,41 @@ scenario('a file of settings is obeyed; beyond loopback there is no demo', null,
   assert.equal((await httpGet(node.page)).status, 404);
   assert.ok(!node.child.stdout.some((line) => line.includes('demo page')));
   assert.equal(await readFile(join(directory, 'own/demo-key.json')).catch(() => 'none'), 'none');
+
+  // SIGHUP goes on to the processes, unless the file has an error.
+  const logOf = (name) => readFile(join(directory, `own/${name}.log`), 'utf8');
+  await writeFile(file, '[gateway]\nname = edge\nlisten_address = 0.0.0.0\nanonymous = yes\npong_seconds = zero\n');
+  node.child.signal('SIGHUP');
+  assert.match(await node.line('the settings are wrong'), /own\.ini:5: \[gateway\] pong_seconds/);
+  await writeFile(file, '[gateway]\nname = edge\nlisten_address = 0.0.0.0\nanonymous = yes\npong_seconds = 9\n');
+  node.child.signal('SIGHUP');
+  await node.line('reading the settings again');
+  await until(patience, 'both to have read them', async () => (await Promise.all(['broker', 'edge-1'].map(logOf)))
+    .every((log) => log.includes('"event":"reloaded"')));
+  assert.match(await logOf('edge-1'), /"setting":"\[gateway\] pong_seconds","before":"10","after":"9"/);
+  assert.doesNotMatch(await logOf('edge-1'), /reload_refused/);
+});
+
+// The terminal, and the window around it, that ./dev run was started in.
+const terminal = `
+import os, pty, sys
+child, descriptor = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+os.set_blocking(descriptor, True)
+text = b''
+while b'Ctrl-C stops' not in text:
+    text += os.read(descriptor, 4096)
+os.close(descriptor)
+print(os.waitpid(child, 0)[1], flush=True)
+`;
+
+scenario('when its terminal goes, all end', null, { timeout: 240000 }, async () => {
+  const { env } = await freeNode(1);
+  const child = new Child('a terminal', '/usr/bin/python3', ['-c', terminal, join(root, 'dev'), 'run'], { env: { ...env, ...fresh('terminal') } });
+  atEnd(() => child.signal('SIGKILL'));
+  assert.equal(await child.line('stdout', () => true), '0');
+  for (const name of ['broker', 'gateway-1']) assert.match(await readFile(join(directory, `terminal/${name}.log`), 'utf8'), /"event":"stopping"/);
 });
 
 scenario('without an endpoint for backends there is nobody to decide, and no members\' room', null, { timeout: 240000 }, async () => {
