@@ -92,6 +92,19 @@ static void recover(core_t *core, stream_header_t *header, const struct bus_ques
     core->metrics->recovered_total++;
 }
 
+static uint8_t slow_reader_flag(const stream_header_t *header)
+{
+    switch (header->rule->slow_reader) {
+    case SLOW_READER_LATEST:
+        return BUS_REPLY_LATEST;
+    case SLOW_READER_DROP_OLDEST:
+        return BUS_REPLY_DROP_OLDEST;
+    case SLOW_READER_DISCONNECT:
+        break;
+    }
+    return 0;
+}
+
 static void range(core_t *core, stream_header_t *header, const struct bus_question *question,
                   struct bus_reply *reply)
 {
@@ -142,6 +155,7 @@ static bool answer_known(core_t *core, party_t *gateway, stream_header_t *header
     case BUS_SUBSCRIBE:
         if (question->flags & BUS_QUESTION_RECOVER)
             recover(core, header, question, reply);
+        reply->flags |= slow_reader_flag(header);
         break;
     case BUS_POSITION:
     case BUS_PERMIT:

@@ -41,6 +41,7 @@ static struct streams_rule channel_rule(const struct options_channel *from)
         .client_history = from->client_history,
         .presence = (enum streams_presence)from->presence,
         .check_each = from->check == CHECK_MESSAGE,
+        .slow_reader = (enum slow_reader)from->slow_reader,
     };
 }
 

@@ -123,6 +123,13 @@ static const struct column loss_columns[] = {
     {"DROPPED", FORM_COUNT, true, "gaps_total"},
     {"REPAIRED", FORM_COUNT, true, "repaired_total"},
     {"TOLD LOST", FORM_COUNT, true, "lost_told_total"},
+};
+
+static const struct column slow_columns[] = {
+    {"GATEWAY", FORM_NAME, false, NULL},
+    {"SLOW", FORM_COUNT, true, "lagging"},
+    {"OLDEST", FORM_AGE, false, "queue_oldest_ms"},
+    {"LEFT OUT", FORM_COUNT, true, "left_out_total"},
     {"CLOSED SLOW", FORM_COUNT, true, "closed_slow_total"},
 };
 
@@ -307,6 +314,7 @@ static void put_all(struct buffer *to, const struct json_value *root,
     if (gateways->count > 0) {
         PUT_TABLE(to, load_columns, 2, gateways);
         PUT_TABLE(to, loss_columns, 1, gateways);
+        PUT_TABLE(to, slow_columns, 1, gateways);
     }
     if (wrongs->size > 0) {
         buffer_put_byte(to, '\n');

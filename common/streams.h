@@ -5,6 +5,7 @@
 
 #include "common/address.h"
 #include "common/deadline.h"
+#include "common/slow_reader.h"
 #include "common/stream.h"
 
 /* streams - every address that is in use: its header (epoch, position) and its messages.
@@ -24,12 +25,14 @@ typedef struct streams streams_t;
 /* What subscribers may learn of each other. As the setting `presence` lists them. */
 enum streams_presence { PRESENCE_OFF, PRESENCE_STATS, PRESENCE_FULL };
 
-/* What one channel keeps and tells, and when it is asked who may read. */
+/* What one channel keeps and tells, when it is asked who may read, and what becomes of messages for
+ * clients that read too slowly. */
 struct streams_rule {
     struct stream_limits limits;
     bool client_history; /* may clients read history and recover without naming an epoch? */
     enum streams_presence presence;
     bool check_each; /* ask for every message */
+    enum slow_reader slow_reader;
 };
 
 /* A rule for the channel and its resources: label "chat" on every site, "acme/chat" on one. */

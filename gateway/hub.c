@@ -6,7 +6,6 @@
 
 #include "gateway/hub_priv.h"
 #include "proto/limits.h"
-#include "proto/ws_frame.h"
 
 #define LOST_PER_SECOND 2000 /* the SDK subscribes again at once, without any backoff */
 #define LOST_AT_ONCE    128
@@ -24,18 +23,21 @@ static struct span interest_key(const void *item)
     return interest_address(item);
 }
 
-static payload_t *text_frame(const char *text)
+/* A ping may wait as long as its pong may. */
+static payload_t *ping_frame(void)
 {
-    size_t size = strlen(text);
-    payload_t *frame = payload_new(ws_header_size(size) + size);
+    static const char ping[] = "{}";
+    uint8_t *text;
+    payload_t *frame = frame_new(sizeof ping - 1, &(struct frame_about){0}, &text);
     if (frame)
-        memcpy(frame->data + ws_write_header(frame->data, WS_TEXT, size), text, size);
+        memcpy(text, ping, sizeof ping - 1);
     return frame;
 }
 
 hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
 {
-    assert(settings->site && settings->queue_bytes > 0 && settings->held_messages > 0);
+    assert(settings->site && settings->held_messages > 0);
+    assert(settings->queue_bytes > 0 && settings->queue_ms > 0);
     hub_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
@@ -47,6 +49,7 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
         (struct subscriber){.view = VIEW_LIVE, .site = span_text(self->site)};
     TAILQ_INIT(&self->sessions);
     TAILQ_INIT(&self->dirty);
+    TAILQ_INIT(&self->lagging);
     TAILQ_INIT(&self->lost);
     TAILQ_INIT(&self->unasked);
     TAILQ_INIT(&self->revocations);
@@ -59,20 +62,22 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     STAILQ_INIT(&self->outgoing);
     self->session_timers = deadlines_new(now_ms);
     self->command_timers = deadlines_new(now_ms);
+    self->lag_timers = deadlines_new(now_ms);
     self->guard_timers = deadlines_new(now_ms);
     self->linger_timers = deadlines_new(now_ms);
     self->repair_timers = deadlines_new(now_ms);
     self->audit_timers = deadlines_new(now_ms);
     self->outboxes = outbox_pool_new();
+    self->shed = shed_new();
     self->reader = client_reader_new();
     self->questions = questions_new();
     self->interests = map_new(interest_key);
-    self->ping = text_frame("{}");
+    self->ping = ping_frame();
     bool has_emulations = emulations_begin(self);
     if (!has_emulations || !self->site || !self->session_timers || !self->command_timers ||
         !self->guard_timers || !self->linger_timers || !self->repair_timers ||
-        !self->audit_timers || !self->outboxes || !self->reader || !self->questions ||
-        !self->interests || !self->ping)
+        !self->audit_timers || !self->outboxes || !self->lag_timers || !self->shed ||
+        !self->reader || !self->questions || !self->interests || !self->ping)
         hub_destroy(&self);
     return self;
 }
@@ -145,11 +150,13 @@ void hub_destroy(hub_t **self_p)
     map_destroy(&self->interests);
     questions_destroy(&self->questions);
     client_reader_destroy(&self->reader);
+    shed_destroy(&self->shed);
     outbox_pool_destroy(&self->outboxes);
     deadlines_destroy(&self->audit_timers);
     deadlines_destroy(&self->repair_timers);
     deadlines_destroy(&self->linger_timers);
     deadlines_destroy(&self->guard_timers);
+    deadlines_destroy(&self->lag_timers);
     deadlines_destroy(&self->command_timers);
     deadlines_destroy(&self->session_timers);
     free(self->site);
@@ -437,6 +444,7 @@ void hub_tick(hub_t *self, int64_t now_ms)
         session_timeout(self, OWNER(session_t, timer, due));
     while ((due = deadlines_next(self->command_timers, now_ms)))
         subscription_give_up(self, OWNER(subscription_t, timer, due));
+    lags_tick(self);
     guards_tick(self);
     revocations_tick(self);
     relays_tick(self);
@@ -465,6 +473,7 @@ int64_t hub_wait(const hub_t *self, int64_t now_ms)
 {
     int64_t wait = deadlines_wait(self->session_timers, now_ms);
     wait = sooner(wait, deadlines_wait(self->command_timers, now_ms));
+    wait = sooner(wait, deadlines_wait(self->lag_timers, now_ms));
     wait = sooner(wait, deadlines_wait(self->guard_timers, now_ms));
     wait = sooner(wait, revocations_wait(self, now_ms));
     wait = sooner(wait, relays_wait(self, now_ms));
@@ -554,6 +563,7 @@ const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms)
     metrics->canary_age_ms = self->canary_at_ms ? (uint64_t)(now_ms - self->canary_at_ms) : 0;
     metrics->presence_waiting = questions_open_of(self->questions, QUESTION_PRESENCE);
     metrics->bytes_queued = self->outboxes->bytes;
+    metrics->queue_oldest_ms = lags_oldest_ms(self, now_ms);
     metrics->fallback_connections = map_count(self->emulations);
     metrics->relay_bytes = self->relay_bytes;
     return metrics;

@@ -29,7 +29,8 @@ struct hub_settings {
     uint32_t presence_questions; /* of all sessions, at once */
     uint32_t held_messages;
     uint32_t linger_addresses; /* that may linger at once */
-    size_t queue_bytes;
+    size_t queue_bytes;        /* what may wait for one session, and how long: */
+    int64_t queue_ms;
     size_t relay_bytes; /* of commands on their way to other gateways */
     bool anonymous;     /* may connections lack a token? */
     int64_t connect_ms, ping_ms, pong_ms, expired_ms, reply_ms, fence_ms, linger_ms;
@@ -95,6 +96,9 @@ void hub_session_frame(hub_t *self, session_t *session, struct span frame, int64
 void hub_session_refuse(hub_t *self, session_t *session, enum client_close code);
 /* The owner has sent the first `count` frames of the outbox: removes them. */
 void hub_session_sent(hub_t *self, session_t *session, size_t count, int64_t now_ms);
+/* The owner has offered the outbox to the socket, which takes no more for now: what is left waits.
+ */
+void hub_session_full(hub_t *self, session_t *session, int64_t now_ms);
 /* The connection is gone, for whatever reason: frees the session. */
 void hub_session_closed(hub_t *self, session_t *session, int64_t now_ms);
 

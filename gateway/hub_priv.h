@@ -8,15 +8,18 @@
 #include "common/deadline.h"
 #include "common/map.h"
 #include "common/outbox.h"
+#include "gateway/frame.h"
 #include "gateway/hub.h"
 #include "gateway/questions.h"
 #include "gateway/recent.h"
+#include "gateway/shed.h"
 #include "proto/bus_codec.h"
 #include "proto/client_codec.h"
 
 /* hub_priv - what the files of the hub share: session.c (one connection), subscription.c (one
  * channel of one connection), presence.c (who is there), interest.c (one address of the gateway),
  * emulation.c (commands that come on another connection), audit.c (is its position the broker's?),
+ * lag.c (who reads too slowly),
  * guard.c (may it be delivered to this subscription?),
  * revocation.c (who may not read any more), hub.c (the whole).
  *
@@ -47,10 +50,13 @@ struct session {
     uint32_t deferred; /* subscriptions that wait for another recovery */
     uint8_t state;
     bool is_dirty;
-    bool is_recovering; /* one recovery at a time, so that replies cannot overflow the outbox */
-    bool ping_pending;
+    bool is_lagging;
+    bool is_recovering : 1; /* one recovery at a time, so that replies cannot overflow the outbox */
+    bool ping_pending : 1;
 
     TAILQ_ENTRY(session) all;
+    TAILQ_ENTRY(session) lag_link; /* in hub->lagging while is_lagging */
+    struct deadline lag_timer;     /* set meanwhile */
     LIST_HEAD(, subscription) subscriptions;
     struct deadline timer; /* connect, heartbeat or end, whatever is next */
     uint64_t number;       /* unique among all gateways: it begins at their incarnation */
@@ -124,6 +130,7 @@ struct group {
     uint32_t member_count, member_room;
     uint32_t subscriptions; /* members and those on their way in or out */
     uint32_t name_size;
+    uint64_t number;    /* no other group has or had it; not 0 */
     struct buffer head; /* of every push, see client_write_push_head */
     char name[];        /* the client string */
 };
@@ -167,6 +174,7 @@ struct interest {
     uint32_t subscriptions;
     uint32_t joining; /* subscriptions between their command and LIVE */
     uint8_t state;
+    uint8_t slow_reader; /* as the broker said last */
     bool has_position;
     bool is_queued;
     bool is_lingering;
@@ -201,8 +209,13 @@ struct hub {
 
     struct session_list sessions;
     struct session_list dirty;
+    struct session_list lagging;
+    deadlines_t *lag_timers;
+    shed_t *shed;
+    int64_t oldest_seen_ms; /* when oldest_ms was found, 0: never */
+    uint64_t oldest_ms;
     size_t session_count, closing_count;
-    uint64_t session_number;
+    uint64_t session_number, group_number;
     deadlines_t *session_timers;
     outbox_pool_t *outboxes;
     client_reader_t *reader;
@@ -286,6 +299,8 @@ void session_send(hub_t *self, session_t *session, payload_t *frame);
 void session_send_text(hub_t *self, session_t *session, struct span text);
 /* Replies: count the command as answered. */
 void session_reply(hub_t *self, session_t *session, struct span text);
+/* The one that a subscription begins with, a group's member from now on. */
+void session_reply_subscribed(hub_t *self, session_t *session, struct span text, uint64_t group);
 void session_reply_error(hub_t *self, session_t *session, uint32_t id, enum client_error code,
                          const char *text);
 /* A temporary one, whatever its code. */
@@ -301,6 +316,18 @@ struct span session_subscriber_id(const session_t *session);
 /* The UUID of the connect reply, written into scratch. */
 #define SESSION_CLIENT_ID_BYTES 36
 struct span session_client_id(const session_t *session, char scratch[SESSION_CLIENT_ID_BYTES + 1]);
+
+/* --- lag.c --- */
+
+/* Its outbox has no room for the frame, or no memory: makes room and puts it there, or closes it.
+ * True: it is there. */
+bool lag_put(hub_t *self, session_t *session, payload_t *frame);
+/* Nothing waits for its client any more, or nobody minds. */
+void lag_end(hub_t *self, session_t *session);
+/* Those for whom something has waited too long. */
+void lags_tick(hub_t *self);
+/* How long what waits longest has waited; 0 while nothing does. */
+uint64_t lags_oldest_ms(hub_t *self, int64_t now_ms);
 
 /* --- emulation.c --- */
 
@@ -481,7 +508,7 @@ void interest_repair_again(hub_t *self, interest_t *interest);
 void interest_destroy(hub_t *self, interest_t **interest_p);
 struct span interest_address(const interest_t *interest);
 /* A push frame of one publication for one client string. NULL when memory is exhausted. */
-payload_t *group_frame(const group_t *group, struct span body, uint64_t offset);
+payload_t *group_frame(const hub_t *self, const group_t *group, struct span body, uint64_t offset);
 
 /* --- audit.c --- */
 

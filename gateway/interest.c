@@ -3,7 +3,6 @@
 
 #include "gateway/hub_priv.h"
 #include "proto/status.h"
-#include "proto/ws_frame.h"
 
 /* How many ranges are asked for at once: one full ask frame eight times. */
 #define REPAIRS_IN_FLIGHT (8 * LIMIT_ASK_ITEMS)
@@ -90,12 +89,13 @@ void interest_destroy(hub_t *self, interest_t **interest_p)
     free(interest);
 }
 
-static group_t *group_new(interest_t *interest, struct span name)
+static group_t *group_new(hub_t *self, interest_t *interest, struct span name)
 {
     group_t *group = calloc(1, sizeof *group + name.size);
     if (!group)
         return NULL;
     group->interest = interest;
+    group->number = ++self->group_number;
     group->name_size = (uint32_t)name.size;
     memcpy(group->name, name.data, name.size);
     client_write_push_head(&group->head, name);
@@ -143,7 +143,7 @@ group_t *interest_join(hub_t *self, const struct address *address, struct span n
 
     group_t *group = find_group(interest, name);
     if (!group)
-        group = group_new(interest, name);
+        group = group_new(self, interest, name);
     if (!group) {
         if (interest->subscriptions == 0 && !interest->is_lingering)
             start_linger(self, interest);
@@ -221,14 +221,18 @@ void interest_joined(interest_t *interest)
 
 /* --- delivering --- */
 
-payload_t *group_frame(const group_t *group, struct span body, uint64_t offset)
+payload_t *group_frame(const hub_t *self, const group_t *group, struct span body, uint64_t offset)
 {
     struct span head = buffer_span(&group->head);
-    size_t size = client_push_size(head, body, offset);
-    payload_t *frame = payload_new(ws_header_size(size) + size);
+    struct frame_about about = {.since_ms = self->now_ms,
+                                .policy = (enum slow_reader)group->interest->slow_reader,
+                                .at = (uint32_t)head.size};
+    if (about.policy != SLOW_READER_DISCONNECT)
+        about.stream = group->number;
+    uint8_t *text;
+    payload_t *frame = frame_new(client_push_size(head, body, offset), &about, &text);
     if (frame)
-        client_write_push(frame->data + ws_write_header(frame->data, WS_TEXT, size), head, body,
-                          offset);
+        client_write_push(text, head, body, offset);
     return frame;
 }
 
@@ -247,7 +251,7 @@ static void group_deliver(hub_t *self, group_t *group, struct span body, uint64_
 {
     if (group->member_count == 0)
         return;
-    payload_t *frame = group_frame(group, body, offset);
+    payload_t *frame = group_frame(self, group, body, offset);
     const int64_t now_ms = self->now_ms;
     for (uint32_t i = 0; i < group->member_count; i++) {
         subscription_t *member = group->members[i];

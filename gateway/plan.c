@@ -15,6 +15,7 @@ struct hub_settings plan_hub(const options_t *options)
         .presence_questions = (uint32_t)from->presence_questions,
         .held_messages = (uint32_t)from->held_messages,
         .queue_bytes = from->queue_bytes,
+        .queue_ms = (int64_t)from->queue_ms,
         .relay_bytes = from->fallback_bytes,
         .anonymous = options_anonymous(options) != ANONYMOUS_NO,
         .connect_ms = (int64_t)from->connect_seconds * 1000,

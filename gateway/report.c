@@ -25,6 +25,9 @@ void report_write(struct buffer *frame, const struct report *self)
         .repaired_total = hub->repaired_total,
         .lost_told_total = hub->lost_told_total,
         .closed_slow_total = hub->closed_slow_total,
+        .lagging = hub->lagging,
+        .queue_oldest_ms = hub->queue_oldest_ms,
+        .left_out_total = hub->dropped_latest_total + hub->dropped_oldest_total,
     };
     struct buffer values = {0};
     figures_put(&values, &figures);

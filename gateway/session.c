@@ -5,7 +5,6 @@
 #include "gateway/hub_priv.h"
 #include "proto/json_text.h"
 #include "proto/limits.h"
-#include "proto/ws_frame.h"
 
 #define REFRESH_MS 200 /* between two refreshes: each costs the check of a signature */
 
@@ -64,6 +63,7 @@ void session_close(hub_t *self, session_t *session, enum client_close code, bool
     session->close_code = code;
     session->drop_queue = drop_queue;
     deadline_clear(&session->timer);
+    lag_end(self, session);
     self->metrics.closed_by_server_total++;
     if (code == CLIENT_CLOSE_SLOW)
         self->metrics.closed_slow_total++;
@@ -74,23 +74,29 @@ void session_send(hub_t *self, session_t *session, payload_t *frame)
 {
     if (session->state == SESSION_CLOSING)
         return;
-    if (outbox_put(&session->outbox, self->outboxes, frame, self->settings.queue_bytes))
+    if (outbox_put(&session->outbox, self->outboxes, frame, self->settings.queue_bytes) ||
+        lag_put(self, session, frame))
         mark_dirty(self, session);
-    else
-        session_close(self, session, CLIENT_CLOSE_SLOW, true);
 }
 
-void session_send_text(hub_t *self, session_t *session, struct span text)
+/* stream: as in frame_about. */
+static void send_text(hub_t *self, session_t *session, struct span text, uint64_t stream)
 {
-    payload_t *frame = payload_new(ws_header_size(text.size) + text.size);
+    uint8_t *to;
+    payload_t *frame = frame_new(
+        text.size, &(struct frame_about){.since_ms = self->now_ms, .stream = stream}, &to);
     if (!frame) {
         session_close(self, session, CLIENT_CLOSE_SERVER_ERROR, true);
         return;
     }
-    size_t header = ws_write_header(frame->data, WS_TEXT, text.size);
-    memcpy(frame->data + header, text.data, text.size);
+    memcpy(to, text.data, text.size);
     session_send(self, session, frame);
     payload_release(&frame);
+}
+
+void session_send_text(hub_t *self, session_t *session, struct span text)
+{
+    send_text(self, session, text, 0);
 }
 
 void session_reply(hub_t *self, session_t *session, struct span text)
@@ -98,6 +104,13 @@ void session_reply(hub_t *self, session_t *session, struct span text)
     assert(session->unanswered > 0);
     session->unanswered--;
     session_send_text(self, session, text);
+}
+
+void session_reply_subscribed(hub_t *self, session_t *session, struct span text, uint64_t group)
+{
+    assert(session->unanswered > 0);
+    session->unanswered--;
+    send_text(self, session, text, group);
 }
 
 /* The scratch buffer, empty. Its content is complete or the session is closed. */
@@ -507,6 +520,8 @@ void hub_session_sent(hub_t *self, session_t *session, size_t count, int64_t now
 {
     self->now_ms = now_ms;
     outbox_drop(&session->outbox, self->outboxes, count);
+    if (session->is_lagging && outbox_is_empty(&session->outbox))
+        lag_end(self, session);
     if (session->state == SESSION_OPEN)
         subscription_resume_recoveries(self, session);
 }
@@ -518,6 +533,7 @@ void hub_session_closed(hub_t *self, session_t *session, int64_t now_ms)
     while ((subscription = LIST_FIRST(&session->subscriptions)))
         subscription_destroy(self, &subscription);
     deadline_clear(&session->timer);
+    lag_end(self, session);
     outbox_clear(&session->outbox, self->outboxes);
     if (session->is_dirty)
         TAILQ_REMOVE(&self->dirty, session, dirty_link);

@@ -87,7 +87,7 @@ static bool deliver_recent(hub_t *self, subscription_t *subscription)
         if (entry->epoch != interest->epoch || entry->offset != subscription->after + 1)
             continue;
         payload_t *frame =
-            group_frame(subscription->group, payload_span(entry->body), entry->offset);
+            group_frame(self, subscription->group, payload_span(entry->body), entry->offset);
         if (!frame)
             return false;
         subscription->after = entry->offset;
@@ -148,7 +148,7 @@ void subscription_caught_up(hub_t *self, subscription_t *subscription,
            bus_next_publication(&rest, &publication)) {
         payload_t *frame =
             publication.offset == subscription->after + 1
-                ? group_frame(subscription->group, publication.body, publication.offset)
+                ? group_frame(self, subscription->group, publication.body, publication.offset)
                 : NULL;
         if (!frame)
             continue; /* what is missing then is asked for again */
@@ -173,6 +173,13 @@ void subscription_write_publications(struct buffer *to, struct span publications
     }
 }
 
+static enum slow_reader slow_reader_of(const struct bus_reply *reply)
+{
+    if (reply->flags & BUS_REPLY_LATEST)
+        return SLOW_READER_LATEST;
+    return reply->flags & BUS_REPLY_DROP_OLDEST ? SLOW_READER_DROP_OLDEST : SLOW_READER_DISCONNECT;
+}
+
 static void subscribed(hub_t *self, subscription_t *subscription, const struct bus_reply *reply)
 {
     const struct client_command *command = &subscription->command;
@@ -191,11 +198,13 @@ static void subscribed(hub_t *self, subscription_t *subscription, const struct b
                                        .publications = buffer_span(&self->why)};
     buffer_reset(&self->text);
     client_write_subscribed(&self->text, command->id, &result);
-    if (self->why.failed)
-        self->text.failed = true;
-    subscription_reply(self, subscription);
+    if (self->why.failed || self->text.failed)
+        session_close(self, subscription->session, CLIENT_CLOSE_SERVER_ERROR, true);
+    session_reply_subscribed(self, subscription->session, buffer_span(&self->text),
+                             subscription->group->number);
 
     interest_t *interest = subscription_interest(subscription);
+    interest->slow_reader = slow_reader_of(reply);
     question_close(self->questions, &subscription->question);
     if (command->recover)
         subscription->session->is_recovering = false;

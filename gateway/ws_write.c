@@ -124,8 +124,10 @@ static void write_stream(ws_t *self, struct connection *connection, int64_t now_
         self->metrics->frames_sent_total += done;
         hub_session_sent(self->hub, session, done, now_ms);
     }
-    if (connection->is_full)
+    if (connection->is_full) {
+        hub_session_full(self->hub, session, now_ms);
         return;
+    }
     if (!outbox_is_empty(session_outbox(session)))
         stream_watch_again(self->watch, connection->fd, connection); /* the others first */
     else if (connection->state == CONNECTION_ENDING)
@@ -156,6 +158,8 @@ static void write_outbox(ws_t *self, struct connection *connection, int64_t now_
         self->metrics->frames_sent_total += count;
         hub_session_sent(self->hub, session, count, now_ms);
     }
+    if (result == WRITE_PARTIAL)
+        hub_session_full(self->hub, session, now_ms);
     if (result != WRITE_DONE)
         return;
     if (!outbox_is_empty(session_outbox(session)))
@@ -181,6 +185,8 @@ static void write_round(ws_t *self, int64_t now_ms)
     for (size_t i = 0; i < self->round_count; i++)
         if (can_write(self->round[i]))
             writable[count++] = self->round[i];
+        else
+            hub_session_full(self->hub, self->round[i]->session, now_ms);
     self->round_count = 0;
     for (size_t i = 0; i < count; i++)
         write_outbox(self, writable[i], now_ms);

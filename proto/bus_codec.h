@@ -65,6 +65,9 @@ enum bus_question_kind {
 #define BUS_REPLY_RECOVERED 0x01
 #define BUS_REPLY_SAME      0x02 /* count and publications are those of the reply in front of it */
 #define BUS_REPLY_TEMPORARY 0x04 /* a refusal that asking again later may change */
+/* SUBSCRIBE: what the channel wants for clients that read too slowly; neither: disconnect */
+#define BUS_REPLY_LATEST      0x08
+#define BUS_REPLY_DROP_OLDEST 0x10
 
 /* reply.grant_ms */
 #define BUS_GRANT_ONCE    0          /* this once: each publication is to be asked for */

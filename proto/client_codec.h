@@ -146,6 +146,11 @@ void client_write_publication(struct buffer *to, struct span body, uint64_t offs
  * on the client's channel string, is written once per string:
  *   {"push":{"channel":"chat","pub":{  */
 void client_write_push_head(struct buffer *to, struct span channel);
+/* Behind such a head: how many publications are left out in front of this one,
+ *   "tags":{"missed":"3"},
+ * or nothing at all for 0. */
+size_t client_missed_size(uint32_t missed);
+uint8_t *client_write_missed(uint8_t *to, uint32_t missed);
 /* Exact size of the whole push, and the push itself; returns the end of what was written. */
 size_t client_push_size(struct span head, struct span body, uint64_t offset);
 uint8_t *client_write_push(uint8_t *to, struct span head, struct span body, uint64_t offset);

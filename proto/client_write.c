@@ -6,6 +6,8 @@
 
 #define OFFSET_NAME ",\"offset\":"
 #define PUSH_END    "}}}"
+#define MISSED_NAME "\"tags\":{\"missed\":\""
+#define MISSED_END  "\"},"
 
 /* Strings that clients named came through the parser, and ours are text: valid UTF-8. Anything else
  * must not reach a client as broken JSON. */
@@ -249,13 +251,33 @@ static uint8_t *write_bytes(uint8_t *to, const void *data, size_t size)
     return to + size;
 }
 
+static uint8_t *write_number(uint8_t *to, uint64_t number)
+{
+    uint8_t *end = to + digit_count(number);
+    for (uint8_t *at = end; at > to; number /= 10)
+        *--at = (uint8_t)('0' + number % 10);
+    return end;
+}
+
+size_t client_missed_size(uint32_t missed)
+{
+    return missed == 0 ? 0 : sizeof MISSED_NAME - 1 + digit_count(missed) + sizeof MISSED_END - 1;
+}
+
+uint8_t *client_write_missed(uint8_t *to, uint32_t missed)
+{
+    if (missed == 0)
+        return to;
+    to = write_bytes(to, MISSED_NAME, sizeof MISSED_NAME - 1);
+    to = write_number(to, missed);
+    return write_bytes(to, MISSED_END, sizeof MISSED_END - 1);
+}
+
 uint8_t *client_write_push(uint8_t *to, struct span head, struct span body, uint64_t offset)
 {
     to = write_bytes(to, head.data, head.size);
     to = write_bytes(to, body.data, body.size);
     to = write_bytes(to, OFFSET_NAME, sizeof OFFSET_NAME - 1);
-    uint8_t *end = to + digit_count(offset);
-    for (uint8_t *at = end; at > to; offset /= 10)
-        *--at = (uint8_t)('0' + offset % 10);
-    return write_bytes(end, PUSH_END, sizeof PUSH_END - 1);
+    to = write_number(to, offset);
+    return write_bytes(to, PUSH_END, sizeof PUSH_END - 1);
 }

@@ -35,6 +35,7 @@ void emulation_setup(void)
                                                  .presence_questions = 1,
                                                  .held_messages = 8,
                                                  .queue_bytes = 65536,
+                                                 .queue_ms = 20000,
                                                  .relay_bytes = EMULATION_BYTES,
                                                  .anonymous = true,
                                                  .connect_ms = 3600000,

@@ -21,6 +21,7 @@ struct hub_settings world_settings(void)
                                  .presence_questions = 4,
                                  .held_messages = 8,
                                  .queue_bytes = 65536,
+                                 .queue_ms = 20000,
                                  .anonymous = true,
                                  .connect_ms = 10000,
                                  .ping_ms = 25000,
@@ -242,6 +243,11 @@ static void answer_question(struct world *self, const struct bus_question *quest
         bus_put_reply(to, &reply);
         return;
     }
+    if (question->kind == BUS_SUBSCRIBE && self->streams[stream].slow_reader == SLOW_READER_LATEST)
+        reply.flags |= BUS_REPLY_LATEST;
+    if (question->kind == BUS_SUBSCRIBE &&
+        self->streams[stream].slow_reader == SLOW_READER_DROP_OLDEST)
+        reply.flags |= BUS_REPLY_DROP_OLDEST;
     if (question->kind == BUS_HISTORY)
         reply.status = self->history_status;
     if (question->kind == BUS_PRESENCE || question->kind == BUS_PRESENCE_STATS) {
@@ -315,15 +321,23 @@ static char *text_of(const payload_t *frame)
     return strndup((const char *)frame->data + header, frame->size - header);
 }
 
-static void flush_session(struct world *self, session_t *session)
+static void take_frames(struct world *self, session_t *session, size_t count)
 {
     struct world_client *client = client_of(self, session);
     payload_t *frame;
-    while (outbox_peek(session_outbox(session), &frame, 1, SIZE_MAX) == 1) {
+    for (; count > 0 && outbox_peek(session_outbox(session), &frame, 1, SIZE_MAX) == 1; count--) {
         ck_assert_uint_lt(client->frame_count, WORLD_FRAMES);
         client->frames[client->frame_count++] = text_of(frame);
         hub_session_sent(self->hub, session, 1, self->now_ms);
     }
+}
+
+static void flush_session(struct world *self, session_t *session)
+{
+    if (client_of(self, session)->is_stalled)
+        hub_session_full(self->hub, session, self->now_ms);
+    else
+        take_frames(self, session, SIZE_MAX);
 }
 
 static void push_topic(struct world *self, struct span topic, uint8_t on)
@@ -510,7 +524,7 @@ void world_connect(struct world *self, size_t client)
 {
     struct world_client *of = &self->clients[client];
     forget_frames(of);
-    of->has_been_closed = false;
+    of->has_been_closed = of->is_stalled = false;
     of->session = hub_session_opened(self->hub, (void *)(uintptr_t)client, self->now_ms);
     ck_assert_ptr_nonnull(of->session);
     world_send(self, client, "{\"id\":%lld,\"connect\":{}}", (long long)++of->commands);
@@ -518,6 +532,27 @@ void world_connect(struct world *self, size_t client)
     ck_assert_ptr_nonnull(reply);
     ck_assert_ptr_nonnull(strstr(reply, "\"connect\":{"));
     free(reply);
+}
+
+void world_stall(struct world *self, size_t client)
+{
+    self->clients[client].is_stalled = true;
+}
+
+void world_read(struct world *self, size_t client, size_t count)
+{
+    session_t *session = self->clients[client].session;
+    take_frames(self, session, count);
+    hub_session_full(self->hub, session, self->now_ms);
+    take_effects(self);
+}
+
+void world_go_on(struct world *self, size_t client)
+{
+    self->clients[client].is_stalled = false;
+    if (self->clients[client].session)
+        take_frames(self, self->clients[client].session, SIZE_MAX);
+    take_effects(self);
 }
 
 void world_disconnect(struct world *self, size_t client)

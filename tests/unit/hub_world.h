@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/slow_reader.h"
 #include "gateway/hub.h"
 #include "proto/buffer.h"
 #include "proto/bus_codec.h"
@@ -22,6 +23,7 @@
 struct world_client {
     session_t *session;
     int64_t commands; /* ids handed out */
+    bool is_stalled;  /* its socket takes nothing */
     bool has_been_closed;
     enum client_close code;
     char reason[LIMIT_CLOSE_REASON_BYTES + 1];
@@ -45,6 +47,7 @@ struct world {
         uint64_t epoch, position;
         bool has_interest;
         struct world_verdict verdict;
+        enum slow_reader slow_reader;
     } streams[WORLD_STREAMS];
     uint64_t epochs; /* handed out */
     uint64_t broker; /* its nonce */
@@ -79,6 +82,11 @@ const char *world_channel(size_t stream);
 
 void world_connect(struct world *self, size_t client); /* opens and connects; reads the reply */
 void world_disconnect(struct world *self, size_t client);
+/* From now on it reads as fast as it can, or not at all. */
+void world_stall(struct world *self, size_t client);
+void world_go_on(struct world *self, size_t client);
+/* It reads this many texts, and no more. */
+void world_read(struct world *self, size_t client, size_t count);
 /* Sends one JSON text (several commands joined by newlines are one frame). */
 void world_send(struct world *self, size_t client, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -7,8 +7,8 @@
 
 const char *const gateways[2] = {"g1", "g2"};
 static const struct streams_channel channels[] = {
-    {"room", {{10, 1000, 1000}, true, PRESENCE_FULL, false}},
-    {"hall", {{10, 1000, 1000}, true, PRESENCE_STATS, false}},
+    {"room", {{10, 1000, 1000}, true, PRESENCE_FULL, false, SLOW_READER_DISCONNECT}},
+    {"hall", {{10, 1000, 1000}, true, PRESENCE_STATS, false, SLOW_READER_DISCONNECT}},
 };
 
 void presence_setup(void)

@@ -162,7 +162,8 @@ END_TEST
 START_TEST(recovery_without_an_epoch)
 {
     const struct streams_channel channels[] = {
-        {"quiet", {world_settings.streams.rule.limits, false, PRESENCE_OFF, false}}};
+        {"quiet",
+         {world_settings.streams.rule.limits, false, PRESENCE_OFF, false, SLOW_READER_DISCONNECT}}};
     world_settings.streams.channels = channels;
     world_settings.streams.channel_count = 1;
     world_start();
@@ -270,10 +271,29 @@ START_TEST(history_of_another_epoch_is_a_conflict)
 }
 END_TEST
 
+START_TEST(a_subscriber_hears_what_slow_readers_get)
+{
+    struct streams_channel channels[] = {{"newest", world_settings.streams.rule},
+                                         {"recent", world_settings.streams.rule}};
+    channels[0].rule.slow_reader = SLOW_READER_LATEST;
+    channels[1].rule.slow_reader = SLOW_READER_DROP_OLDEST;
+    world_settings.streams.channels = channels;
+    world_settings.streams.channel_count = 2;
+    world_start();
+    world_gateway("g", 5);
+    ck_assert_uint_eq(ask(about(BUS_SUBSCRIBE, world_key("newest", "r")))->flags, BUS_REPLY_LATEST);
+    ck_assert_uint_eq(ask(about(BUS_SUBSCRIBE, world_key("recent", NULL)))->flags,
+                      BUS_REPLY_DROP_OLDEST);
+    ck_assert_uint_eq(ask(about(BUS_SUBSCRIBE, world_key("all", NULL)))->flags, 0);
+    ck_assert_uint_eq(ask(about(BUS_POSITION, world_key("newest", "r")))->flags, 0);
+}
+END_TEST
+
 START_TEST(history_can_be_switched_off)
 {
     const struct streams_channel channels[] = {
-        {"quiet", {world_settings.streams.rule.limits, false, PRESENCE_OFF, false}}};
+        {"quiet",
+         {world_settings.streams.rule.limits, false, PRESENCE_OFF, false, SLOW_READER_DISCONNECT}}};
     world_settings.streams.channels = channels;
     world_settings.streams.channel_count = 1;
     world_start();
@@ -513,6 +533,7 @@ int main(void)
     tcase_add_test(tests, a_range_gives_what_fits);
     tcase_add_test(tests, history_goes_both_ways);
     tcase_add_test(tests, history_of_another_epoch_is_a_conflict);
+    tcase_add_test(tests, a_subscriber_hears_what_slow_readers_get);
     tcase_add_test(tests, history_can_be_switched_off);
     tcase_add_test(tests, history_is_cut_at_300);
     tcase_add_test(tests, questions_that_are_none_are_answered_400);

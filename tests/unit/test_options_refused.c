@@ -28,7 +28,7 @@ START_TEST(all_errors_are_reported_in_one_go)
                   "main.ini:2: [broker] admin_port: must be a whole number, 0 to 65535 (port)\n"
                   "main.ini:4: [log] level: must be debug, info, warn or error\n"
                   "main.ini:6: [channel \"c\"] second: unknown key; valid keys: messages, bytes, "
-                  "seconds, client_history, presence, check\n");
+                  "seconds, client_history, presence, check, slow_reader\n");
 }
 END_TEST
 
@@ -200,6 +200,8 @@ static const struct {
      "2: [channel \"c\"] client_history: must be yes or no"},
     {"[channel \"c\"]\nclient_history = Yes\n",
      "2: [channel \"c\"] client_history: must be yes or no"},
+    {"[channel \"c\"]\nslow_reader = drop\n",
+     "2: [channel \"c\"] slow_reader: must be disconnect, latest or drop_oldest"},
     /* texts */
     {"[node]\nname =\n", "2: [node] name: " NAME},
     {"[node]\nname = a b\n", "2: [node] name: " NAME},

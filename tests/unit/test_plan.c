@@ -122,6 +122,18 @@ START_TEST(a_channel_may_ask_for_every_message)
 }
 END_TEST
 
+START_TEST(a_channel_says_what_slow_readers_get)
+{
+    load("[channel \"a\"]\nslow_reader = latest\n[channel \"b\"]\nslow_reader = drop_oldest\n"
+         "[channel \"c\"]\n");
+    struct streams_settings settings = plan_streams(&plan, options);
+    ck_assert_int_eq(settings.rule.slow_reader, SLOW_READER_DISCONNECT);
+    ck_assert_int_eq(settings.channels[0].rule.slow_reader, SLOW_READER_LATEST);
+    ck_assert_int_eq(settings.channels[1].rule.slow_reader, SLOW_READER_DROP_OLDEST);
+    ck_assert_int_eq(settings.channels[2].rule.slow_reader, SLOW_READER_DISCONNECT);
+}
+END_TEST
+
 START_TEST(who_may_read_gets_its_rules_and_sites)
 {
     load("[site \"acme\"]\nrequire_handlers = yes\nunavailable = refuse\n"
@@ -163,6 +175,7 @@ int main(void)
     tcase_add_test(tests, streams_get_their_limits);
     tcase_add_test(tests, presence_gets_its_bounds);
     tcase_add_test(tests, a_channel_may_ask_for_every_message);
+    tcase_add_test(tests, a_channel_says_what_slow_readers_get);
     tcase_add_test(tests, who_may_read_gets_its_rules_and_sites);
     suite_add_tcase(suite, tests);
     return unit_run(suite);

@@ -186,6 +186,7 @@ static void setup(void)
                                     .held_messages = 8,
                                     .linger_addresses = 1,
                                     .queue_bytes = 1 << 20,
+                                    .queue_ms = 20000,
                                     .anonymous = true,
                                     .connect_ms = 10000,
                                     .ping_ms = 100000000,

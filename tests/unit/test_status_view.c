@@ -203,7 +203,8 @@ END_TEST
     "'figures':{'uptime_ms':50000,'ready':true,'draining':false,'connections':2000,"               \
     "'subscriptions':4000,'addresses':50,'bytes_queued':0,'memory_bytes':1048576,"                 \
     "'canary_age_ms':400,'canaries_missed_total':1,'gaps_total':2,'repaired_total':3,"             \
-    "'lost_told_total':4,'closed_slow_total':5},"                                                  \
+    "'lost_told_total':4,'closed_slow_total':5,'lagging':6,'queue_oldest_ms':7000,"                \
+    "'left_out_total':8},"                                                                         \
     "'rates':{'publications_total':500.0,'deliveries_total':20000.0}}"
 
 START_TEST(two_gateways_sorted_and_summed)
@@ -224,10 +225,15 @@ START_TEST(two_gateways_sorted_and_summed)
            "gateway-2  ok       2,000   4,000    50    500  20,000     0 B  1.0 MiB  50 s\n"
            "together            4,000   8,000        1,000  40,000     0 B  2.0 MiB\n"
            "\n"
-           "GATEWAY    CANARY  MISSED  DROPPED  REPAIRED  TOLD LOST  CLOSED SLOW\n"
-           "gateway-1   0.4 s       1        2         3          4            5\n"
-           "gateway-2   0.4 s       1        2         3          4            5\n"
-           "together                2        4         6          8           10\n");
+           "GATEWAY    CANARY  MISSED  DROPPED  REPAIRED  TOLD LOST\n"
+           "gateway-1   0.4 s       1        2         3          4\n"
+           "gateway-2   0.4 s       1        2         3          4\n"
+           "together                2        4         6          8\n"
+           "\n"
+           "GATEWAY    SLOW  OLDEST  LEFT OUT  CLOSED SLOW\n"
+           "gateway-1     6   7.0 s         8            5\n"
+           "gateway-2     6   7.0 s         8            5\n"
+           "together     12                16           10\n");
 }
 END_TEST
 

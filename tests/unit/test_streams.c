@@ -8,7 +8,8 @@
 #define AGE_MS    1000
 #define COST      (10 + STREAM_MESSAGE_COST)
 
-static const struct streams_rule rule = {{100, 1 << 20, AGE_MS}, true, PRESENCE_OFF, false};
+static const struct streams_rule rule = {
+    {100, 1 << 20, AGE_MS}, true, PRESENCE_OFF, false, SLOW_READER_DISCONNECT};
 
 /* Epochs 1, 2, 3 ...; the very first number is 0, which no epoch may be. */
 static uint64_t next_number(void *arg)
@@ -129,8 +130,8 @@ END_TEST
 START_TEST(rules_cascade_from_site_and_channel)
 {
     const struct streams_channel channels[] = {
-        {"chat", {{1, 1000, 1000}, true, PRESENCE_STATS, false}},
-        {"acme/chat", {{2, 1000, 1000}, false, PRESENCE_FULL, false}}};
+        {"chat", {{1, 1000, 1000}, true, PRESENCE_STATS, false, SLOW_READER_DISCONNECT}},
+        {"acme/chat", {{2, 1000, 1000}, false, PRESENCE_FULL, false, SLOW_READER_DISCONNECT}}};
     settings.channels = channels;
     settings.channel_count = 2;
     again();
@@ -154,7 +155,7 @@ END_TEST
 START_TEST(the_rule_of_a_channel_is_applied)
 {
     const struct streams_channel channels[] = {
-        {"chat", {{1, 1000, 1000}, true, PRESENCE_STATS, false}}};
+        {"chat", {{1, 1000, 1000}, true, PRESENCE_STATS, false, SLOW_READER_DISCONNECT}}};
     settings.channels = channels;
     settings.channel_count = 1;
     again();
