@@ -18,7 +18,7 @@
 #define WORLD_STREAMS 3
 #define WORLD_CLIENTS 5
 #define WORLD_KEPT    40
-#define WORLD_FRAMES  64
+#define WORLD_FRAMES  256
 
 struct world_client {
     session_t *session;

@@ -10,7 +10,8 @@
  * digests and canaries are made, lost and delayed, streams are forgotten and the broker dies. A
  * model of each client checks every word it hears:
  *   - publications come in order, without a hole and without a double, from the position that the
- *     subscribe reply gave;
+ *     subscribe reply gave; what was left out because the client read too slowly is told to the
+ *     number, and only of channels that want it so;
  *   - nothing comes for a channel that is not subscribed;
  *   - a position changes only by a publication or by a reply that says so;
  *   - nothing comes when a permission is over or was revoked, and nobody is left without a word;
@@ -58,6 +59,10 @@ static size_t revoking_count, revoking_done;
 static bool with_permissions;
 static uint64_t refused, revoked;
 
+/* Clients that stop reading, and go on. The stream's index is its policy. */
+static bool with_stalls;
+static uint64_t missed_of[WORLD_STREAMS], cut_off;
+
 /* A small generator of our own: the same seed gives the same history everywhere. */
 static uint64_t random_state;
 
@@ -95,9 +100,24 @@ static void may_hear(size_t stream)
     ck_assert_int_lt(world.now_ms, rules[stream].readable_until);
 }
 
+/* What is told to be left out in front of it, which is never nothing. */
+static uint64_t missed_before(const struct json_value *publication)
+{
+    const struct json_value *tags = json_member(publication, "tags");
+    if (!tags)
+        return 0;
+    uint64_t missed = 0;
+    struct span text = json_string_of(json_member(tags, "missed"));
+    for (size_t i = 0; i < text.size; i++)
+        missed = missed * 10 + (text.data[i] - (uint64_t)'0');
+    ck_assert_uint_gt(missed, 0);
+    return missed;
+}
+
 static void hear_publication(struct place *place, const struct json_value *publication)
 {
     const struct json_value *data = json_member(publication, "data");
+    place->offset += missed_before(publication);
     ck_assert_uint_eq(member_int(publication, "offset"), place->offset + 1);
     ck_assert_uint_eq(member_int(data, "n"), place->offset + 1);
     ck_assert_uint_eq(member_int(data, "e"), place->epoch);
@@ -136,6 +156,8 @@ static void subscribe(size_t client, size_t stream)
     char epoch[EPOCH_TEXT_BYTES];
     epoch_write(epoch, place->epoch);
     place->state = ASKED;
+    if (!world.clients[client].session)
+        return; /* it says so when it is back */
     place->recovers = place->knows && roll(8) != 0;
     /* The id names the stream, so that the reply does. */
     long long id = (long long)(world.clients[client].commands += WORLD_STREAMS) / WORLD_STREAMS *
@@ -172,6 +194,7 @@ static void hear_push(size_t client, const struct json_value *push)
     if (publication) {
         ck_assert(place->state == ON || place->state == LEAVING);
         may_hear(stream);
+        missed_of[stream] += missed_before(publication);
         hear_publication(place, publication);
         return;
     }
@@ -233,6 +256,29 @@ static void reconnect(size_t client)
             places[client][stream].state = OFF;
             subscribe(client, stream);
         }
+}
+
+/* Those that were cut off. */
+static void come_back(void)
+{
+    for (size_t client = 0; client < WORLD_CLIENTS; client++) {
+        if (world.clients[client].session)
+            continue;
+        ck_assert(with_stalls && world.clients[client].code == CLIENT_CLOSE_SLOW);
+        cut_off++;
+        reconnect(client);
+    }
+}
+
+static void stall_step(size_t client)
+{
+    struct world_client *of = &world.clients[client];
+    if (!of->is_stalled && roll(4) == 0)
+        world_stall(&world, client);
+    else if (of->is_stalled && roll(60) == 0)
+        world_go_on(&world, client);
+    else if (of->is_stalled && roll(10) == 0)
+        world_read(&world, client, roll(8));
 }
 
 static void client_step(size_t client, size_t stream)
@@ -414,6 +460,10 @@ static void step(enum faults faults)
     for (uint32_t moves = roll(3); moves > 0; moves--)
         world_move_publication(&world);
     listen_to_all();
+    come_back();
+    if (with_stalls)
+        stall_step(roll(WORLD_CLIENTS));
+    listen_to_all();
     if (with_permissions && roll(20) == 0)
         change_rules(stream);
     if (with_permissions && roll(40) == 0)
@@ -423,6 +473,8 @@ static void step(enum faults faults)
 /* Who is there, as the gateway says it, are those that think so. */
 static void check_presence(size_t stream)
 {
+    if (with_stalls)
+        return; /* those who do not read do not know */
     const struct bus_presence_part *part = world_presence(&world, stream, BUS_PRESENCE, 100);
     size_t expected = 0;
     for (size_t client = 0; client < WORLD_CLIENTS; client++)
@@ -450,9 +502,13 @@ static void come_to_rest(enum faults faults)
     world.refuse_next = false;
     world.lose_next = false;
     everybody_may_read();
+    come_back();
+    for (size_t client = 0; client < WORLD_CLIENTS; client++)
+        world_go_on(&world, client);
     for (int round = 0; round < 30; round++) {
         world_settle(&world);
         listen_to_all();
+        come_back();
         if (faults != FAULTS_AND_SILENCE)
             world_digest(&world);
         world_canary(&world);
@@ -473,7 +529,13 @@ static void history(uint64_t seed, enum faults faults)
     struct hub_settings settings = world_settings();
     settings.audit_ms = faults == FAULTS_AND_SILENCE ? 5000 : 40000;
     settings.ping_ms = 10000000; /* clients here do not answer them */
+    if (with_stalls) {
+        settings.queue_bytes = 3000; /* all that is kept of a stream fits into half of it */
+        settings.queue_ms = 400;
+    }
     world_open(&world, &settings);
+    for (size_t stream = 0; with_stalls && stream < WORLD_STREAMS; stream++)
+        world.streams[stream].slow_reader = (enum slow_reader)stream;
     for (size_t stream = 0; stream < WORLD_STREAMS; stream++)
         set_verdict(stream, (struct world_verdict){.grant_ms = usual_grant(stream)});
     for (size_t client = 0; client < WORLD_CLIENTS; client++)
@@ -542,6 +604,20 @@ START_TEST(nobody_hears_what_they_may_not_read)
 }
 END_TEST
 
+START_TEST(whoever_reads_too_slowly_is_told_how_many_are_missing)
+{
+    heard = recovered = told = not_recovered = cut_off = 0;
+    memset(missed_of, 0, sizeof missed_of);
+    with_stalls = true;
+    history((uint64_t)_i + 4000, _i % 2 ? FAULTS : NO_FAULTS);
+    ck_assert_uint_gt(heard, 100);
+    ck_assert_uint_eq(missed_of[SLOW_READER_DISCONNECT], 0);
+    ck_assert_uint_gt(missed_of[SLOW_READER_LATEST] + missed_of[SLOW_READER_DROP_OLDEST], 0);
+    ck_assert_uint_gt(cut_off, 0);
+    with_stalls = false;
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hub_random");
@@ -551,6 +627,7 @@ int main(void)
     tcase_add_loop_test(join, what_is_lost_on_the_way_is_repaired_or_told, 0, 40);
     tcase_add_loop_test(join, what_nothing_but_the_audit_shows_is_repaired_or_told, 0, 20);
     tcase_add_loop_test(join, nobody_hears_what_they_may_not_read, 0, 80);
+    tcase_add_loop_test(join, whoever_reads_too_slowly_is_told_how_many_are_missing, 0, 60);
     suite_add_tcase(suite, join);
     return unit_run(suite);
 }
