@@ -63,6 +63,8 @@ void tell_subscribe_refused(follower_t *self, const struct subscription *subscri
                             uint64_t code, struct span message, int64_t delay_ms);
 void tell_unsubscribed(follower_t *self, const struct subscription *subscription, uint64_t code,
                        struct span reason);
+/* So many messages behind the subscription's position will not come: it reads too slowly. */
+void tell_missed(follower_t *self, const struct subscription *subscription, uint64_t count);
 /* `offset` came where the one after the subscription's was expected. */
 void tell_hole(follower_t *self, const struct subscription *subscription, uint64_t offset);
 /* `data` is JSON text, `publisher` NULL when it is not known; the offset is the subscription's. */

@@ -32,6 +32,20 @@ static struct subscription *by_channel(follower_t *self, struct span channel)
     return NULL;
 }
 
+/* How many a publication says are left out in front of it: text of digits, or nothing. */
+static uint64_t missed_before(const struct wire_value *publication)
+{
+    const struct wire_value *tags = member(publication, "tags", WIRE_MAP);
+    struct span text = tags ? member_text(tags, "missed") : (struct span){0};
+    uint64_t count = 0;
+    for (size_t i = 0; i < text.size && count <= UINT32_MAX; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return 0;
+        count = count * 10 + (text.data[i] - (uint64_t)'0');
+    }
+    return count;
+}
+
 static void take_publication(follower_t *self, struct subscription *subscription,
                              const struct wire_value *publication)
 {
@@ -40,10 +54,14 @@ static void take_publication(follower_t *self, struct subscription *subscription
     const struct wire_value *info = member(publication, "info", WIRE_MAP);
     struct span user = info ? member_text(info, "user") : (struct span){0};
     uint64_t offset = member_uint(publication, "offset");
+    uint64_t missed = missed_before(publication);
 
     if (!data || !json_text_from_wire(&text, data, "data", LINE_DEPTH, &why)) {
         follower_drop(self, "a publication without a readable payload");
     } else {
+        if (missed > 0)
+            tell_missed(self, subscription, missed);
+        subscription->offset += missed;
         if (subscription->epoch[0] && offset != subscription->offset + 1)
             tell_hole(self, subscription, offset);
         subscription->offset = offset;

@@ -190,6 +190,18 @@ void tell_unsubscribed(follower_t *self, const struct subscription *subscription
     }
 }
 
+void tell_missed(follower_t *self, const struct subscription *subscription, uint64_t count)
+{
+    if (self->json) {
+        struct buffer *to = begin(self, "missed", subscription);
+        put_number(to, "count", count);
+        end(to);
+    } else {
+        struct buffer *to = begin_note(self, "read too slowly from", subscription);
+        buffer_printf(to, ": missed %" PRIu64 " behind %" PRIu64 "\n", count, subscription->offset);
+    }
+}
+
 void tell_hole(follower_t *self, const struct subscription *subscription, uint64_t offset)
 {
     if (self->json) {

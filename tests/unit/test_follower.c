@@ -176,6 +176,34 @@ START_TEST(a_hole_is_never_silent)
 }
 END_TEST
 
+START_TEST(what_was_left_out_is_told_and_is_no_hole)
+{
+    given(1, NULL, 0, false);
+    when_subscribed();
+    server_says("{\"push\":{\"channel\":\"chat\",\"pub\":{\"tags\":{\"missed\":\"12\"},\"data\":{},"
+                "\"offset\":17}}}");
+    expect_notes("read too slowly from chat: missed 12 behind 4\n");
+    expect_messages("chat 17 {}\n");
+    /* Nonsense is none of it. */
+    server_says("{\"push\":{\"channel\":\"chat\",\"pub\":{\"tags\":{\"missed\":\"x\"},\"data\":{},"
+                "\"offset\":19}}}");
+    expect_notes("hole in chat: 18 was expected, 19 came\n");
+}
+END_TEST
+
+START_TEST(what_was_left_out_is_an_object_in_json)
+{
+    given(1, NULL, 0, true);
+    when_subscribed();
+    server_says("{\"push\":{\"channel\":\"chat\",\"pub\":{\"tags\":{\"missed\":\"2\"},\"data\":{},"
+                "\"offset\":7}}}");
+    buffer_put_byte(follower_messages(follower), '\0');
+    ck_assert_ptr_nonnull(strstr((char *)follower_messages(follower)->data,
+                                 "{\"type\":\"missed\",\"channel\":\"chat\",\"count\":2}\n"
+                                 "{\"type\":\"message\""));
+}
+END_TEST
+
 START_TEST(pings_are_answered_and_missed)
 {
     given(1, NULL, 0, false);
@@ -349,6 +377,8 @@ int main(void)
     tcase_add_test(tests, a_reconnect_recovers_from_the_last_position);
     tcase_add_test(tests, an_unrecovered_position_moves_to_the_new_one);
     tcase_add_test(tests, a_hole_is_never_silent);
+    tcase_add_test(tests, what_was_left_out_is_told_and_is_no_hole);
+    tcase_add_test(tests, what_was_left_out_is_an_object_in_json);
     tcase_add_test(tests, pings_are_answered_and_missed);
     tcase_add_test(tests, a_late_answer_drops_the_connection);
     tcase_add_test(tests, terminal_codes_end_it);

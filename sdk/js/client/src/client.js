@@ -180,7 +180,7 @@ export class Client {
   subscribe(channel, onMessage, options = {}) {
     if (!isFunction(onMessage)) throw badInput('onMessage: a function is needed', channel);
     const handlers = options ?? {};
-    for (const name of ['onSubscribed', 'onSubscriptionError']) {
+    for (const name of ['onSubscribed', 'onSubscriptionError', 'onMissed']) {
       if (handlers[name] && !isFunction(handlers[name])) throw badInput(`${name}: a function is needed`, channel);
     }
     const listener = new Listener(`${this.#idPrefix}-${++this.#lastId}`, onMessage, handlers);

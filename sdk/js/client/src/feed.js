@@ -5,19 +5,27 @@
 import { call, report } from './call.js';
 import { statusOf, SubscriptionError } from './error.js';
 
+// How many messages the gateway has left out in front of this one, because they waited too long here.
+function missedBefore(tags) {
+  const count = Number(tags?.missed);
+  return Number.isSafeInteger(count) ? count : 0;
+}
+
 /** One subscription of the program. */
 export class Listener {
   #onMessage;
   #onSubscribed;
   #onSubscriptionError;
+  #onMissed;
   #told = false; // onSubscribed has run, or would have
   #next; // undefined, or the isSynced that it is to run with
 
-  constructor(id, onMessage, { onSubscribed, onSubscriptionError }) {
+  constructor(id, onMessage, { onSubscribed, onSubscriptionError, onMissed }) {
     this.id = id;
     this.#onMessage = onMessage;
     this.#onSubscribed = onSubscribed;
     this.#onSubscriptionError = onSubscriptionError;
+    this.#onMissed = onMissed;
   }
 
   subscribed(recovered) {
@@ -35,6 +43,10 @@ export class Listener {
   // Before the first onSubscribed there is nothing to add messages to.
   message(message, channel, details) {
     if (this.#told) call(this.#onMessage, message, channel, details);
+  }
+
+  missed(count) {
+    if (this.#told && this.#onMissed) call(this.#onMissed, count, this.id);
   }
 
   // An end that nobody listens for is not passed over in silence.
@@ -125,9 +137,11 @@ export class Feed {
     });
   }
 
-  #published({ data, info, offset }) {
+  #published({ data, info, offset, tags }) {
     const details = { offset, restored: this.#restoring };
+    const missed = missedBefore(tags);
     for (const listener of this.#listeners.values()) {
+      if (missed > 0) listener.missed(missed);
       const message = info?.user ? { payload: data, publisher: { id: info.user } } : { payload: data };
       listener.message(message, this.channel, details);
     }

@@ -53,6 +53,11 @@ export interface SubscriptionOptions {
    */
   onSubscribed?: ((subscriptionId: string, isSynced: boolean) => void | Promise<void>) | undefined;
   onSubscriptionError?: ((error: SubscriptionError, subscriptionId: string) => void | Promise<void>) | undefined;
+  /**
+   * Runs before the onMessage of the next message: so many between the one before it and this one were left out, for
+   * good, because this client read too slowly. Only of channels that the operator has set up like that.
+   */
+  onMissed?: ((count: number, subscriptionId: string) => void | Promise<void>) | undefined;
 }
 
 /** By channel: all subscriptions to it. By id: that one. Both: that one, if it listens to that channel. */

@@ -315,3 +315,22 @@ test('a refused program may ask again inside the handler that tells it', async (
   assert.deepEqual(gateway.joins, ['+chat', '+chat']);
   assert.equal(gateway.sockets.length, 1);
 });
+
+test('what was left out is told before the message behind it', async (context) => {
+  const gateway = new FakeGateway();
+  const client = clientOf(context, gateway);
+  const seen = [];
+  const id = client.subscribe(chat, ({ payload }) => seen.push(payload.n), { onMissed: (...values) => seen.push(values) });
+  client.subscribe(chat, () => {}); // one that does not want to know
+  await settled();
+  gateway.publish('chat', { n: 1 }, { offset: 1 });
+  gateway.publish('chat', { n: 5 }, { offset: 5, tags: { missed: '3' } });
+  gateway.publish('chat', { n: 6 }, { offset: 6, tags: { missed: 'many' } });
+  await eventually(() => seen.length === 4);
+  assert.deepEqual(seen, [1, [3, id], 5, 6]);
+});
+
+test('onMissed is a function', () => {
+  const client = clientOf({ after: () => {} }, new FakeGateway());
+  assert.throws(() => client.subscribe(chat, () => {}, { onMissed: 3 }), { errorCode: 'BAD_INPUT', message: /onMissed/ });
+});

@@ -31,6 +31,9 @@ const options: SubscriptionOptions = {
     if (code === 'SUBSCRIPTION_FAILED' && error.status === 403) unsubscribe({ subscriptionId });
     console.log(error.message, error.recoverable, error.channel.name, error instanceof SubscriptionError);
   },
+  onMissed(count, subscriptionId) {
+    console.log(count.toFixed(0), subscriptionId.length);
+  },
 };
 
 const id: string = subscribe(room, onMessage, options);
