@@ -17,6 +17,7 @@
 #include "broker/bus.h"
 #include "broker/core.h"
 #include "broker/rulebook.h"
+#include "broker/stop_guard.h"
 #include "broker/store.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -33,7 +34,13 @@
 #define GIVE_BACK_BYTES ((size_t)32 << 20)
 #define GIVE_BACK_MS    5000
 /* How long replies that a peer does not take are tried again at the end. */
-#define STOP_MS 1000
+#define REPLIES_MS 1000
+/* When nobody has asked for anything for so long, all have heard that the broker stops. */
+#define QUIET_MS 250
+/* At the end a turn is due so often. */
+#define STOP_TURN_MS 10
+/* Of the time to stop, so much is for closing the sockets and the store. */
+#define CLOSE_MS 1500
 
 enum { FD_SIGNAL, FD_ADMIN, FD_STORE };
 
@@ -47,6 +54,7 @@ struct broker {
     admin_http_t *admin;
     int signals;
     bool stopping;
+    bool more;         /* there is something to do at once */
     bool retry;        /* the bus keeps something */
     size_t most_bytes; /* in use since memory was given back */
     int64_t give_back_ms;
@@ -289,43 +297,75 @@ static void on_signal(struct broker *self)
         settle(self, clock_monotonic_ms());
         return;
     }
-    log_info("stopping", LOG_TEXT("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
+    uint64_t seconds = self->options->broker.stop_seconds;
     self->stopping = true;
+    log_info("stopping", LOG_TEXT("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"),
+             LOG_UINT("stop_seconds", seconds));
+    stop_guard_start((int64_t)seconds * 1000);
+    core_stop(self->core);
+}
+
+/* Waits for work, does it. */
+static void pass(struct broker *self, int64_t timeout_ms)
+{
+    int fds[BUS_FDS] = {[FD_SIGNAL] = self->stopping ? -1 : self->signals,
+                        [FD_ADMIN] = self->admin ? admin_http_fd(self->admin) : -1,
+                        [FD_STORE] = store_fd(self->store)};
+    bool readable[BUS_FDS];
+    bus_wait(self->bus, fds, readable, timeout_ms);
+    self->more = turn(self, clock_monotonic_ms());
+    if (self->admin && (readable[FD_ADMIN] || admin_http_wait(self->admin) == 0))
+        admin_http_serve(self->admin);
+    if (readable[FD_SIGNAL])
+        on_signal(self);
 }
 
 static void run(struct broker *self)
 {
-    bool more = false;
-    while (!self->stopping) {
-        int fds[BUS_FDS] = {[FD_SIGNAL] = self->signals,
-                            [FD_ADMIN] = self->admin ? admin_http_fd(self->admin) : -1,
-                            [FD_STORE] = store_fd(self->store)};
-        bool readable[BUS_FDS];
-        bus_wait(self->bus, fds, readable, wait_ms(self, more, clock_monotonic_ms()));
-        more = turn(self, clock_monotonic_ms());
-        if (self->admin && (readable[FD_ADMIN] || admin_http_wait(self->admin) == 0))
-            admin_http_serve(self->admin);
-        if (readable[FD_SIGNAL])
-            on_signal(self);
-    }
+    while (!self->stopping)
+        pass(self, wait_ms(self, self->more, clock_monotonic_ms()));
 }
 
-/* What was accepted is finished, and its replies are handed over. */
-static void finish(struct broker *self)
+/* --- the end --- */
+
+struct ending {
+    int64_t began_ms;
+    int64_t settled_ms; /* -1: not yet */
+    int64_t heard_ms;   /* the last request */
+    uint64_t requests;
+};
+
+/* What was accepted is committed and answered. Then those who ask are told for a moment to ask the
+ * next broker: what is left unread, its sender cannot know to be undone. */
+static bool is_finished(struct broker *self, struct ending *ending, int64_t now_ms)
 {
-    int64_t now_ms = clock_monotonic_ms(), end_ms = now_ms + STOP_MS;
-    const int fds[BUS_FDS] = {
-        [FD_SIGNAL] = -1, [FD_ADMIN] = -1, [FD_STORE] = store_fd(self->store)};
-    bool readable[BUS_FDS];
-    while (now_ms < end_ms) {
-        settle(self, now_ms);
-        if (!bus_retry(self->bus) && core_is_settled(self->core))
-            break;
-        bus_wait(self->bus, fds, readable, RETRY_MS);
+    if (self->metrics.requests_total != ending->requests)
+        ending->heard_ms = now_ms;
+    ending->requests = self->metrics.requests_total;
+    if (ending->settled_ms < 0 && core_is_settled(self->core))
+        ending->settled_ms = now_ms;
+    if (ending->settled_ms < 0)
+        return false;
+    bool is_quiet = !self->retry && now_ms - ending->heard_ms >= QUIET_MS;
+    return is_quiet || now_ms - ending->settled_ms >= REPLIES_MS;
+}
+
+/* False: the store has not decided in time. */
+static bool finish(struct broker *self)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    struct ending ending = {now_ms, -1, now_ms, self->metrics.requests_total};
+    int64_t end_ms = now_ms + (int64_t)self->options->broker.stop_seconds * 1000 - CLOSE_MS;
+    while (now_ms < end_ms && !is_finished(self, &ending, now_ms)) {
+        pass(self, self->more ? 0 : STOP_TURN_MS);
         now_ms = clock_monotonic_ms();
     }
-    log_info("stopped", LOG_UINT("acknowledged", self->metrics.acknowledged_total),
-             LOG_BOOL("settled", core_is_settled(self->core)));
+    bool is_settled = core_is_settled(self->core);
+    log_write(is_settled ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "stopped",
+              LOG_FIELDS(LOG_UINT("acknowledged", self->metrics.acknowledged_total),
+                         LOG_BOOL("settled", is_settled),
+                         LOG_UINT("ms", (uint64_t)(now_ms - ending.began_ms))));
+    return is_settled;
 }
 
 /* --- admin pages --- */
@@ -544,6 +584,13 @@ static void stop(struct broker *self)
         close(self->signals);
 }
 
+/* Whoever waits for the store hears that the broker is gone; the store itself cannot be closed. */
+static void give_up(struct broker *self)
+{
+    bus_destroy(&self->bus);
+    _exit(EXIT_FAILURE);
+}
+
 int broker_run(const options_t *options, reload_t *reload)
 {
     struct broker self = {.options = options, .reload = reload, .signals = -1};
@@ -551,7 +598,8 @@ int broker_run(const options_t *options, reload_t *reload)
     if (code == EXIT_SUCCESS) {
         tell_started(&self);
         run(&self);
-        finish(&self);
+        if (!finish(&self))
+            give_up(&self);
     }
     stop(&self);
     return code;

@@ -139,8 +139,14 @@ size_t core_effect_bytes(const core_t *self)
 
 bool core_is_settled(const core_t *self)
 {
-    return self->appends.first == self->appends.next && effects_is_empty(&self->effects) &&
+    return self->appends.first == self->appends.next && core_no_registering(self) &&
+           core_no_revoking(self) && effects_is_empty(&self->effects) &&
            effects_is_empty(&self->notes);
+}
+
+void core_stop(core_t *self)
+{
+    self->stopping = true;
 }
 
 void core_sent(core_t *self, party_t *to, enum core_sent sent)

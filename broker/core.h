@@ -127,7 +127,10 @@ int64_t core_wait(const core_t *self, int64_t now_ms);
 void core_take_effect(core_t *self, struct core_effect *out);
 /* Bytes in effects that were not taken yet. */
 size_t core_effect_bytes(const core_t *self);
-/* Is every accepted publication decided and every effect taken? */
+/* From now on requests of backends are refused with 503 'stopping', all but pings and answers; what
+ * was accepted goes on. */
+void core_stop(core_t *self);
+/* Is all that backends asked for decided and answered, and every effect taken? */
 bool core_is_settled(const core_t *self);
 /* About how many bytes addresses and messages take. */
 size_t core_memory(const core_t *self);

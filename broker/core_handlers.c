@@ -110,6 +110,11 @@ static bool tell_store(core_t *core, struct registering *of, handler_t *handler,
     return true;
 }
 
+bool core_no_registering(const core_t *core)
+{
+    return TAILQ_EMPTY(&core->registrations->pending);
+}
+
 static struct span key_of(const struct registration *registration)
 {
     return span_of(registration->key, registration->key_size);

@@ -18,6 +18,8 @@ registrations_t *registrations_new(void);
 /* Sets *self_p to NULL; safe on NULL. */
 void registrations_destroy(registrations_t **self_p);
 
+/* Is none on its way to the store? */
+bool core_no_registering(const struct core *core);
 /* The requests handle and unhandle. */
 void core_handle(struct core *core, struct party *from, const struct backend_request *request);
 /* The request handlers. */

@@ -118,6 +118,7 @@ struct core {
     uint64_t nonce, canary;
     uint64_t instance; /* as backends see it: another one may have forgotten keys */
     int64_t tick_ms, second_ms, probe_ms; /* when the next one is due */
+    bool stopping;                        /* requests are refused */
     bool publish_all;                     /* an interest was lost: XPUB alone knows who listens */
 
     int64_t started_ms;

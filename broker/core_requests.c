@@ -301,6 +301,17 @@ static void ping(core_t *core, party_t *from, const struct backend_request *requ
     core_end_reply(core, from);
 }
 
+static void refuse_stopping(core_t *core, party_t *from, const struct backend_request *request)
+{
+    core->metrics->refused_stopping_total++;
+    if (!request->id) {
+        from->unanswered--;
+        return;
+    }
+    backend_write_stopping(effects_begin(&core->effects), request->id);
+    core_end_reply(core, from);
+}
+
 static void run(core_t *core, party_t *from, const struct backend_request *request, int64_t now_ms)
 {
     switch (request->op) {
@@ -361,6 +372,8 @@ void core_backend_request(core_t *self, size_t endpoint, struct span peer, struc
     }
     if (status)
         core_refuse(self, from, &request, status, buffer_span(&self->why));
+    else if (self->stopping && request.op != BACKEND_PING)
+        refuse_stopping(self, from, &request);
     else
         run(self, from, &request, now_ms);
 }

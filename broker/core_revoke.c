@@ -279,6 +279,11 @@ void core_revocations_measure(const core_t *core)
     core->metrics->revocations_pending = core->revocations->pending_count;
 }
 
+bool core_no_revoking(const core_t *core)
+{
+    return TAILQ_EMPTY(&core->revocations->pending);
+}
+
 /* --- the requests --- */
 
 struct telling {

@@ -43,3 +43,5 @@ uint64_t core_revocation_number(const struct core *core);
 void core_revocations_left(struct core *core, struct party *gateway);
 void core_revocations_tick(struct core *core, int64_t now_ms);
 void core_revocations_measure(const struct core *core);
+/* Is every one confirmed, or not waited for any longer? */
+bool core_no_revoking(const struct core *core);

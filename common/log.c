@@ -38,16 +38,30 @@ static bool takes_a_line(void)
     return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLOUT;
 }
 
+static void put_in(struct buffer *to, enum log_level level, const char *event,
+                   const struct log_field *fields, size_t count)
+{
+    struct log_line line = {level, logger.process, event, fields, count};
+    buffer_reset(to);
+    log_format(to, clock_wall_ms(), &line);
+    if (to->failed || !takes_a_line())
+        return;
+    ssize_t written = write(STDERR_FILENO, to->data, to->size);
+    (void)written; /* a line that cannot be written is dropped */
+}
+
 static void put(enum log_level level, const char *event, const struct log_field *fields,
                 size_t count)
 {
-    struct log_line line = {level, logger.process, event, fields, count};
-    buffer_reset(&logger.line);
-    log_format(&logger.line, clock_wall_ms(), &line);
-    if (logger.line.failed || !takes_a_line())
-        return;
-    ssize_t written = write(STDERR_FILENO, logger.line.data, logger.line.size);
-    (void)written; /* a line that cannot be written is dropped */
+    put_in(&logger.line, level, event, fields, count);
+}
+
+void log_last(enum log_level level, const char *event, const struct log_field *fields, size_t count)
+{
+    struct buffer line = {0};
+    if (level >= logger.level)
+        put_in(&line, level, event, fields, count);
+    buffer_free(&line);
 }
 
 void log_tick(void)

@@ -48,6 +48,11 @@ void log_write(enum log_level level, const char *event, const struct log_field *
  */
 void log_tick(void);
 
+/* One line from any thread, just before _exit: it shares nothing with the functions above, and may
+ * be missing in what log_tick reports. */
+void log_last(enum log_level level, const char *event, const struct log_field *fields,
+              size_t count);
+
 /* log_info("gateway_joined", LOG_SPAN("gateway", name), LOG_UINT("version", 1)); */
 #define LOG_FIELDS(...)                                                                            \
     (const struct log_field[]){__VA_ARGS__},                                                       \

@@ -119,6 +119,9 @@ const char *backend_decode_decision(const struct backend_request *request, size_
 void backend_write_pong(struct buffer *to, const struct wire_value *id, uint64_t instance);
 void backend_write_error(struct buffer *to, const struct wire_value *id, enum status status,
                          struct span message);
+/* The refusal of a broker that stops: nothing of the request was done, the next broker may be asked
+ * the same. */
+void backend_write_stopping(struct buffer *to, const struct wire_value *id);
 void backend_write_published(struct buffer *to, const struct wire_value *id, uint64_t epoch,
                              uint64_t offset, bool duplicate);
 

@@ -14,16 +14,22 @@ static void put_reply(struct buffer *to, const struct wire_value *id, bool ok, s
     wire_put_bool(to, ok);
 }
 
-static void put_error(struct buffer *to, enum status status, struct span message)
+static void put_error_as(struct buffer *to, enum status status, const char *code,
+                         struct span message)
 {
     wire_put_word(to, "error");
     wire_put_map(to, 3);
     wire_put_word(to, "status");
     wire_put_uint(to, (uint64_t)status);
     wire_put_word(to, "code");
-    wire_put_word(to, status_slug(status));
+    wire_put_word(to, code);
     wire_put_word(to, "message");
     wire_put_text(to, message);
+}
+
+static void put_error(struct buffer *to, enum status status, struct span message)
+{
+    put_error_as(to, status, status_slug(status), message);
 }
 
 static void put_epoch(struct buffer *to, uint64_t epoch)
@@ -62,6 +68,13 @@ void backend_write_error(struct buffer *to, const struct wire_value *id, enum st
 {
     put_reply(to, id, false, 1);
     put_error(to, status, message);
+}
+
+void backend_write_stopping(struct buffer *to, const struct wire_value *id)
+{
+    put_reply(to, id, false, 1);
+    put_error_as(to, STATUS_UNAVAILABLE, "stopping",
+                 span_text("the broker is stopping; nothing of this request was done"));
 }
 
 void backend_write_published(struct buffer *to, const struct wire_value *id, uint64_t epoch,

@@ -338,6 +338,49 @@ START_TEST(effects_start_again_once_they_are_taken)
 }
 END_TEST
 
+/* --- the end --- */
+
+START_TEST(a_broker_that_stops_finishes_what_it_has_and_refuses_the_rest)
+{
+    post(1, 1);
+    uint64_t ticket = expect_append("chat", "", 2, 1, "\"data\":{\"n\":1}");
+    world_request(0, "p", "{'op':'handle','id':2,'handlers':[{'channel':'chat'}]}");
+    uint64_t registration = expect_registration(false);
+    core_stop(world);
+    post(3, 3);
+    expect_reply("p", "{'id':3,'ok':false,'error':{'status':503,'code':'stopping',"
+                      "'message':'the broker is stopping; nothing of this request was done'}}");
+    world_request(0, "p", "{'op':'publish_many','items':[]}"); /* nobody waits for it */
+    expect_nothing();
+    world_request(0, "p", "{'op':'dance','id':4}");
+    expect_refusal("p", "4", STATUS_BAD_INPUT, "dance");
+    world_request(0, "p", "{'op':'ping','id':5}");
+    expect_pong("p", "5");
+    ck_assert(!core_is_settled(world));
+    stored(ticket, STORE_COMMITTED);
+    expect_ok(1, EPOCH_2, 1); /* nobody listens to it */
+    ck_assert(!core_is_settled(world));
+    registered(registration, STORE_COMMITTED);
+    expect_reply("p", "{'id':2,'ok':true}");
+    ck_assert(core_is_settled(world));
+    ck_assert_uint_eq(world_metrics.refused_stopping_total, 2);
+}
+END_TEST
+
+START_TEST(a_broker_that_stops_waits_for_its_revocations)
+{
+    world_gateway("g", 7);
+    world_request(0, "p", "{'op':'revoke','id':1,'channel':'chat','mode':'deny'}");
+    (void)take_frame("g");
+    core_stop(world);
+    expect_nothing();
+    ck_assert(!core_is_settled(world));
+    world_advance(1000);
+    drop_effects();
+    ck_assert(core_is_settled(world));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("core_requests");
@@ -362,6 +405,8 @@ int main(void)
     tcase_add_test(tests, history_tells_publishers_and_not_what_is_too_old);
     tcase_add_test(tests, ping_is_answered);
     tcase_add_test(tests, effects_start_again_once_they_are_taken);
+    tcase_add_test(tests, a_broker_that_stops_finishes_what_it_has_and_refuses_the_rest);
+    tcase_add_test(tests, a_broker_that_stops_waits_for_its_revocations);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

@@ -7,7 +7,8 @@ connection that broke is gone with it. So a request is in one of these places:
   queue   not handed to ZeroMQ: whatever happens, the broker will not see it
   sent    handed over on the connection that we have: it may have arrived
   held    it has an idempotency key, and the connection on which it was sent broke. It is sent again
-          when the broker at the other end is the one that knows the key
+          when the broker at the other end is the one that knows the key. Or the broker has refused it
+          because it is stopping: then it is sent to the next one, with a key or without
 
 That a connection broke is seen when there is nothing to receive and the socket takes nothing any
 more: then all replies of that connection were read, and those that are not there will not come.
@@ -52,6 +53,11 @@ ID_MAX = 2**32 - 1
 BURST = 256
 
 QUEUED, SENT, HELD, DONE = range(4)
+
+
+def _is_stopping(reply: Reply) -> bool:
+    error = reply.get("error")
+    return reply.get("ok") is False and isinstance(error, dict) and error.get("code") == "stopping"
 
 
 class Listener(Protocol):
@@ -339,7 +345,7 @@ class Link:
 
     def _fail_as_it_is(self, request: Request, error_of: Callable[[Outcome], MillraceError]) -> None:
         """What is queued to be sent again may have arrived the first time."""
-        is_new = request.state == QUEUED and request.instance is None
+        is_new = request.state != SENT and request.instance is None
         self._fail(request, error_of("not sent" if is_new else "unknown"))
 
     def _end_all(self, error_of: Callable[[Outcome], MillraceError]) -> None:
@@ -471,7 +477,7 @@ class Link:
 
     def _receive_all(self) -> None:
         """All replies that are there; without any, is the connection still there?"""
-        if not self._sent and self._listener is None:
+        if not self._sent and not self._held and self._listener is None:
             return
         for _ in range(4 * BURST):
             try:
@@ -481,7 +487,8 @@ class Link:
             self._take(frames[0])
         else:
             return
-        expects = self._sent or (self._listener is not None and not self._must_greet)
+        waits_for_loss = not self._must_greet and (self._listener is not None or bool(self._held))
+        expects = self._sent or waits_for_loss
         if expects and not self._events() & (zmq.POLLIN | zmq.POLLOUT):
             self._lost()
 
@@ -503,8 +510,20 @@ class Link:
             return
         if request.future is None:
             self._welcome(reply.get("instance"))
+        elif _is_stopping(reply):
+            self._stopping(request)
         elif self._settle(request):
             request.future.set_result(reply)
+
+    def _stopping(self, request: Request) -> None:
+        """Nothing more is sent on this connection; its end will be seen."""
+        if request.state == DONE:
+            return
+        if request.is_urgent:
+            self._disconnected(request, f"the broker at {self._endpoint} is stopping")
+            return
+        request.state = HELD
+        self._held.append(request)
 
     # --- another connection ---
 
@@ -533,7 +552,7 @@ class Link:
         for request in self._held:
             if request.state == DONE:
                 continue
-            if request.instance == instance:
+            if request.instance in (None, instance):
                 request.state = QUEUED
                 again.append(request)
             else:

@@ -9,7 +9,8 @@
 //           there is, and ends with it
 //   sent    handed over on the connection that we have: it may have arrived
 //   held    it has an idempotency key, and the connection on which it was sent broke. It is sent
-//           again when the broker at the other end is the one that knows the key
+//           again when the broker at the other end is the one that knows the key. Or the broker has
+//           refused it because it is stopping: then it is sent to the next one, with a key or without
 //
 // That a connection broke is seen when a receive has run dry and the socket takes nothing any more:
 // then all replies of that connection were read, and those that are not there will not come.
@@ -41,6 +42,8 @@ const [QUEUED, SENDING, SENT, HELD, DONE] = [0, 1, 2, 3, 4];
 
 // What is queued to be sent again may have arrived the first time.
 const unsent = (entry) => (entry.instance ? 'unknown' : 'not sent');
+
+const isStopping = ({ ok, error }) => ok === false && error?.code === 'stopping';
 
 const isAgain = (error) => error.code === 'EAGAIN';
 
@@ -200,7 +203,7 @@ export class Link {
   // `errorOf(outcome)`; for an entry that ZeroMQ may be taking right now, when that is clear.
   #end(entry, errorOf) {
     if (entry.state === SENDING) entry.ended = errorOf;
-    else this.#fail(entry, errorOf(entry.state === QUEUED ? unsent(entry) : 'unknown'));
+    else this.#fail(entry, errorOf(entry.state === SENT ? 'unknown' : unsent(entry)));
   }
 
   // Requests of the program and of the listener.
@@ -356,7 +359,8 @@ export class Link {
   }
 
   #isExpecting() {
-    return (this.#listener !== null && !this.#mustGreet) || (this.#live > 0 && this.#sent.size > 0);
+    const waitsForLoss = !this.#mustGreet && (this.#listener !== null || this.#held.length > 0);
+    return waitsForLoss || (this.#live > 0 && this.#sent.size > 0);
   }
 
   async #receive() {
@@ -377,8 +381,17 @@ export class Link {
     if (!entry) return this.#listener?.received(reply);
     this.#sent.delete(reply.id);
     if (entry.isOwn) this.#welcome(reply.instance);
+    else if (isStopping(reply)) this.#stopping(entry);
     else if (this.#settle(entry)) entry.resolve(reply);
     this.#pump();
+  }
+
+  // Nothing more is sent on this connection; its end will be seen.
+  #stopping(entry) {
+    if (entry.state === DONE) return;
+    if (entry.isUrgent) return this.#disconnected(entry, `the broker at ${this.#endpoint} is stopping`);
+    entry.state = HELD;
+    this.#held.push(entry);
   }
 
   // A reply may be read before ZeroMQ has told us that it took the request.
@@ -424,7 +437,7 @@ export class Link {
     const again = [];
     for (const entry of this.#held) {
       if (entry.state === DONE) continue;
-      if (entry.instance === instance) {
+      if (entry.instance === null || entry.instance === instance) {
         entry.state = QUEUED;
         again.push(entry);
       } else {
