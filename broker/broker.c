@@ -107,6 +107,15 @@ static void carry_out(struct broker *self, const struct core_effect *effect, int
     case CORE_GATEWAY_LEFT:
         log_info("gateway_left", LOG_SPAN("gateway", effect->bytes));
         break;
+    case CORE_GATEWAY_SILENT:
+        log_warn("gateway_silent", LOG_SPAN("gateway", effect->bytes));
+        break;
+    case CORE_GATEWAY_HEARD:
+        log_info("gateway_heard", LOG_SPAN("gateway", effect->bytes));
+        break;
+    case CORE_GATEWAY_REPLACED:
+        log_warn("gateway_replaced", LOG_SPAN("gateway", effect->bytes));
+        break;
     case CORE_GATEWAY_REFUSED:
         log_error("gateway_refused", LOG_SPAN("reason", effect->bytes));
         break;
@@ -403,8 +412,11 @@ static bool write_ready(void *arg, struct buffer *to)
     const char *reason = self->stopping                ? "\"stopping\""
                          : self->metrics.store_failing ? "\"the store cannot be written to\""
                                                        : "";
-    buffer_printf(to, "{\"ready\":%s,\"reasons\":[%s],\"gateways\":%llu,\"streams\":%llu}",
+    buffer_printf(to,
+                  "{\"ready\":%s,\"reasons\":[%s],\"gateways\":%llu,\"gateways_silent\":%llu,"
+                  "\"streams\":%llu}",
                   *reason ? "false" : "true", reason, (unsigned long long)self->metrics.gateways,
+                  (unsigned long long)self->metrics.gateways_silent,
                   (unsigned long long)self->metrics.streams);
     return !*reason;
 }

@@ -166,6 +166,8 @@ void core_free_appends(core_t *core);
 /* --- core_subscribe.c --- */
 
 void core_gateway_left(core_t *core, party_t *gateway);
+/* For the log, with the gateway's name. */
+void core_tell_gateway(core_t *core, enum core_effect_kind kind, const party_t *gateway);
 /* What became of a frame to a contested gateway: it is still there, or those who wait for its name
  * get it. */
 void core_gateway_heard(core_t *core, party_t *gateway);
@@ -208,3 +210,5 @@ void core_permits_void(core_t *core, asks_match_fn *match, void *arg);
 void core_figures(core_t *core, party_t *gateway, struct span frame, int64_t now_ms);
 /* Each second: the broker's rates, how many gateways are silent. */
 void core_status_second(core_t *core, int64_t now_ms);
+/* Has it said nothing for so long that it counts as dead when another one wants its name? */
+bool core_gateway_hangs(const party_t *gateway);

@@ -5,6 +5,9 @@
 
 /* A gateway that has said nothing of itself for so long is silent. */
 #define FIGURES_SILENT_MS 3000
+/* The same by the broker's own seconds, of which a broker that hangs counts none. */
+#define QUIET_SILENT 3
+#define QUIET_HANGS  4
 
 /* --- what comes in --- */
 
@@ -19,6 +22,9 @@ void core_figures(core_t *core, party_t *gateway, struct span frame, int64_t now
     gateway->earlier = gateway->figures;
     gateway->figures = figures;
     gateway->figures_ms = now_ms;
+    if (gateway->quiet > QUIET_SILENT)
+        core_tell_gateway(core, CORE_GATEWAY_HEARD, gateway);
+    gateway->quiet = 0;
     gateway->figures_count += gateway->figures_count < 2;
 }
 
@@ -34,7 +40,13 @@ static bool is_silent(const party_t *gateway, int64_t now_ms)
 
 /* --- each second --- */
 
+bool core_gateway_hangs(const party_t *gateway)
+{
+    return gateway->quiet > QUIET_HANGS;
+}
+
 struct round {
+    core_t *core;
     int64_t now_ms;
     uint64_t silent;
 };
@@ -42,8 +54,11 @@ struct round {
 static void count_silent(party_t *party, void *arg)
 {
     struct round *round = arg;
-    round->silent +=
-        party->endpoint == PARTY_GATEWAY && party->welcome && is_silent(party, round->now_ms);
+    if (party->endpoint != PARTY_GATEWAY || !party->welcome)
+        return;
+    round->silent += is_silent(party, round->now_ms);
+    if (party->quiet++ == QUIET_SILENT)
+        core_tell_gateway(round->core, CORE_GATEWAY_SILENT, party);
 }
 
 static double per_second(uint64_t before, uint64_t now, int64_t ms)
@@ -68,7 +83,7 @@ static void measure_rates(struct core_rates *rates, const struct broker_metrics 
 
 void core_status_second(core_t *core, int64_t now_ms)
 {
-    struct round round = {.now_ms = now_ms};
+    struct round round = {.core = core, .now_ms = now_ms};
     measure_rates(&core->rates, core->metrics, now_ms);
     parties_visit(core->parties, count_silent, &round);
     core->metrics->gateways_silent = round.silent;

@@ -17,6 +17,11 @@ static void tell_log(core_t *core, enum core_effect_kind kind, struct span text)
     (void)effects_end(&core->effects, kind, NULL, NULL);
 }
 
+void core_tell_gateway(core_t *core, enum core_effect_kind kind, const party_t *gateway)
+{
+    tell_log(core, kind, name_of(gateway));
+}
+
 static void drop_asks(core_t *core, party_t *gateway)
 {
     core->frames -= gateway->asks;
@@ -35,7 +40,7 @@ void core_gateway_left(core_t *core, party_t *gateway)
     core_revocations_left(core, gateway);
     core->gateways--;
     core_presence_left(core, gateway);
-    tell_log(core, CORE_GATEWAY_LEFT, name_of(gateway));
+    core_tell_gateway(core, CORE_GATEWAY_LEFT, gateway);
 }
 
 struct newcomer {
@@ -64,8 +69,9 @@ static void join(core_t *core, party_t *gateway)
     if (joins) {
         gateway->welcome_ms = gateway->heard_ms;
         gateway->figures_count = 0;
+        gateway->quiet = 0;
         core->gateways++;
-        tell_log(core, CORE_GATEWAY_JOINED, name_of(gateway));
+        core_tell_gateway(core, CORE_GATEWAY_JOINED, gateway);
     }
     core_revocations_send(core, gateway, &last);
     bus_put_welcome(effects_begin(&core->effects),
@@ -142,6 +148,14 @@ static void contest(core_t *core, party_t *gateway, party_t *holder)
     core_probe_gateway(core, holder);
 }
 
+/* Its connection is there and it does not answer. When it wakes it is told (figures). */
+static void replace_hanging(core_t *core, party_t *holder)
+{
+    core->metrics->gateways_replaced_total++;
+    core_tell_gateway(core, CORE_GATEWAY_REPLACED, holder);
+    core_gateway_left(core, holder);
+}
+
 /* --- hello --- */
 
 static void take_name(core_t *core, party_t *gateway, const struct bus_hello *hello)
@@ -178,10 +192,33 @@ static void hello(core_t *core, party_t *gateway, struct span frame)
         return;
     }
     party_t *holder = holder_of_name(core, gateway);
+    if (holder && core_gateway_hangs(holder)) {
+        replace_hanging(core, holder);
+        holder = holder_of_name(core, gateway);
+    }
     if (holder)
         contest(core, gateway, holder);
     else
         join(core, gateway);
+}
+
+/* --- figures: each second, so they are the gateway's heartbeat as well --- */
+
+/* It thinks that it is welcome. Its next hello decides. */
+static void tell_forgotten(core_t *core, party_t *gateway)
+{
+    static const char why[] = "the broker has taken this gateway for dead: it was silent too long";
+    bus_put_refused(effects_begin(&core->effects),
+                    &(struct bus_refused){.status = STATUS_NOT_FOUND, .message = span_text(why)});
+    (void)core_end_send(core, gateway);
+}
+
+static void figures(core_t *core, party_t *gateway, struct span frame, int64_t now_ms)
+{
+    if (gateway->welcome)
+        core_figures(core, gateway, frame, now_ms);
+    else if (!gateway->waits)
+        tell_forgotten(core, gateway);
 }
 
 /* --- XPUB --- */
@@ -276,7 +313,7 @@ void core_gateway_frame(core_t *self, struct span peer, struct span bytes, int64
         core_relayed(self, gateway, bytes);
         break;
     case BUS_FIGURES:
-        core_figures(self, gateway, bytes, now_ms);
+        figures(self, gateway, bytes, now_ms);
         break;
     default:
         self->metrics->gateway_frames_malformed_total++;

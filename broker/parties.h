@@ -51,6 +51,7 @@ typedef struct party {
     struct ask *first_ask, *last_ask;
     size_t asks;
     int64_t welcome_ms;
+    unsigned quiet;                  /* seconds of the broker's without figures */
     struct figures figures, earlier; /* the last two that it sent */
     int64_t figures_ms;              /* when the last one came */
     uint32_t figures_count;          /* 0, 1, 2: that many of them are there */

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "proto/bus_codec.h"
 #include "proto/limits.h"
+#include "proto/status.h"
 
 #define MESSAGES_AT_ONCE   64
 #define BYTES_AT_ONCE      32768 /* below the smallest outgoing queue of a session */
@@ -48,7 +49,9 @@ struct bus_link {
     char *name;      /* of this gateway */
     uint64_t incarnation;
     struct buffer refusal; /* the last one that was logged */
-    size_t handles;        /* on the loop: the greeter, then the sources' */
+    bool was_welcome;
+    bool is_replaced;
+    size_t handles; /* on the loop: the greeter, then the sources' */
 };
 
 /* --- asking a socket --- */
@@ -187,6 +190,8 @@ static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
     uv_timer_stop(&self->greeter);
     buffer_reset(&self->refusal);
     self->state = LINK_UP;
+    self->was_welcome = true;
+    self->is_replaced = false;
     self->broker = welcome.broker;
     hub_broker_up(self->hub, welcome.broker, welcome.revoked, now_ms);
 }
@@ -209,12 +214,18 @@ static void on_refused(bus_link_t *self, struct span frame, int64_t now_ms)
     }
     link_down(self, now_ms);
     self->state = LINK_REFUSED;
+    self->is_replaced = self->was_welcome && refused.status == STATUS_CONFLICT;
     uv_timer_start(&self->greeter, on_greeter, HELLO_AGAIN_MS, 0);
 }
 
 bool bus_link_is_up(const bus_link_t *self)
 {
     return self->state == LINK_UP;
+}
+
+bool bus_link_is_replaced(const bus_link_t *self)
+{
+    return self->is_replaced;
 }
 
 struct span bus_link_refusal(const bus_link_t *self)

@@ -56,5 +56,7 @@ void bus_link_send(bus_link_t *self, struct span frame);
 /* One word for people: connecting, greeting, refused or connected. */
 const char *bus_link_state(const bus_link_t *self);
 bool bus_link_is_up(const bus_link_t *self);
+/* It was welcome before, and now another gateway has its name. */
+bool bus_link_is_replaced(const bus_link_t *self);
 /* What the broker said; empty unless the state is refused. Valid until the loop runs. */
 struct span bus_link_refusal(const bus_link_t *self);

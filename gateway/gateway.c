@@ -1,6 +1,5 @@
 #include "gateway/gateway.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -11,10 +10,12 @@
 #include "admin/reload.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "gateway/broker_watch.h"
 #include "gateway/bus_link.h"
 #include "gateway/descriptors.h"
 #include "gateway/drain.h"
 #include "gateway/duty.h"
+#include "gateway/heap.h"
 #include "gateway/http_page.h"
 #include "gateway/hub.h"
 #include "gateway/io_metrics.h"
@@ -32,9 +33,6 @@
 
 #define DRAIN_SLICE_MS 50
 
-/* The heap is tidied after so many connections, but not more often. */
-#define TIDY_CONNECTIONS 1000
-#define TIDY_MS          5000
 /* The broker is told so often how this gateway is. */
 #define REPORT_MS 1000
 
@@ -63,13 +61,11 @@ struct gateway {
     struct duty duty;
     uint64_t incarnation;
     int64_t started_ms;
-    int64_t tidy_at_ms;    /* not before */
-    uint64_t tidied_total; /* connections accepted until the heap was tidied last */
-    int64_t tick_at_ms;    /* when the tick timer will fire, INT64_MAX: it is not set */
-    struct drain drain;    /* while is_draining or is_leaving */
-    int64_t ready_ms;      /* when it had its broker last, or its start */
+    struct heap heap;
+    int64_t tick_at_ms; /* when the tick timer will fire, INT64_MAX: it is not set */
+    struct drain drain; /* while is_draining, or clients leave because the broker is lost */
+    struct broker_watch watch;
     bool is_draining;
-    bool is_leaving; /* it has lost its broker for so long that its clients go */
 };
 
 /* --- each turn --- */
@@ -181,18 +177,6 @@ static void on_before_sleep(uv_prepare_t *handle)
         uv_idle_stop(&self->no_sleep);
 }
 
-/* A rush of clients leaves holes all over the heap: what they needed to come, and what they missed
- * meanwhile. Without a word the process would keep them for ever; looking for them takes
- * milliseconds. */
-static void tidy_heap(gateway_t *self, uint64_t came_total, int64_t now_ms)
-{
-    if (now_ms < self->tidy_at_ms || came_total - self->tidied_total < TIDY_CONNECTIONS)
-        return;
-    self->tidy_at_ms = now_ms + TIDY_MS;
-    self->tidied_total = came_total;
-    malloc_trim(0);
-}
-
 /* --- without a broker --- */
 
 static void begin_drain(gateway_t *self)
@@ -212,7 +196,6 @@ static void on_leave(uv_timer_t *timer)
 
 static void leave_clients(gateway_t *self)
 {
-    self->is_leaving = true;
     begin_drain(self);
     log_warn("broker_missed", LOG_UINT("connections", self->drain.sessions),
              LOG_UINT("seconds", self->options->gateway.broker_lost_seconds));
@@ -222,25 +205,28 @@ static void leave_clients(gateway_t *self)
 
 static void return_to_clients(gateway_t *self)
 {
-    self->is_leaving = false;
     log_info("broker_back", LOG_UINT("connections", hub_session_open_count(self->hub)));
     ws_set_broker_lost(self->ws, false);
     uv_timer_stop(&self->drain_tick);
 }
 
-/* Clients that stay would hear nothing and not be told. */
 static void watch_broker(gateway_t *self, int64_t now_ms)
 {
-    int64_t limit_ms = (int64_t)self->options->gateway.broker_lost_seconds * 1000;
-    bool is_ready = hub_is_ready(self->hub, now_ms);
-    if (is_ready)
-        self->ready_ms = now_ms;
-    if (self->is_draining || limit_ms == 0)
-        return;
-    if (self->is_leaving && is_ready)
-        return_to_clients(self);
-    else if (!self->is_leaving && now_ms - self->ready_ms >= limit_ms)
-        leave_clients(self);
+    struct broker_seen seen = {.is_up = bus_link_is_up(self->bus),
+                               .is_ready = hub_is_ready(self->hub, now_ms),
+                               .is_replaced = bus_link_is_replaced(self->bus),
+                               .canary_age_ms = hub_metrics(self->hub, now_ms)->canary_age_ms};
+    enum broker_watch_event event;
+    while ((event = broker_watch_look(&self->watch, &seen, now_ms)) != BROKER_WATCH_NOTHING) {
+        if (event == BROKER_WATCH_SILENT)
+            log_warn("broker_silent", LOG_UINT("ms", seen.canary_age_ms));
+        else if (event == BROKER_WATCH_HEARD)
+            log_info("broker_heard", LOG_UINT("ms", seen.canary_age_ms));
+        else if (event == BROKER_WATCH_LEAVE && !self->is_draining)
+            leave_clients(self);
+        else if (event == BROKER_WATCH_RETURN && !self->is_draining)
+            return_to_clients(self);
+    }
 }
 
 /* --- each second --- */
@@ -249,7 +235,7 @@ static void on_report(uv_timer_t *timer)
 {
     gateway_t *self = timer->data;
     int64_t now_ms = clock_monotonic_ms();
-    tidy_heap(self, hub_metrics(self->hub, now_ms)->connections_total, now_ms);
+    heap_tidy(&self->heap, hub_metrics(self->hub, now_ms)->connections_total, now_ms);
     watch_broker(self, now_ms);
     struct report report = {.hub = hub_metrics(self->hub, now_ms),
                             .uptime_ms = now_ms - self->started_ms,
@@ -339,9 +325,11 @@ static struct hub_settings hub_settings(const gateway_t *self, const site_keys_t
     return settings;
 }
 
-static void set_gather(gateway_t *self)
+/* Those that this file keeps itself. */
+static void set_times(gateway_t *self)
 {
     self->duty.length_ns = self->options->gateway.gather_ms * 1000000;
+    self->watch.limit_ms = (int64_t)self->options->gateway.broker_lost_seconds * 1000;
 }
 
 static bool apply(void *arg, struct buffer *why)
@@ -360,7 +348,7 @@ static bool apply(void *arg, struct buffer *why)
     hub_configure(self->hub, &hub, clock_monotonic_ms());
     if (self->listener)
         ws_listener_set_send_buffer(self->listener, (int)self->options->gateway.send_buffer_bytes);
-    set_gather(self);
+    set_times(self);
     site_keys_compare(self->keys, keys, tell_key, NULL);
     site_keys_destroy(&self->keys);
     self->keys = keys;
@@ -552,9 +540,10 @@ gateway_t *gateway_new(const options_t *options, reload_t *reload, site_keys_t *
     self->reload = reload;
     self->keys = *keys_p;
     *keys_p = NULL;
-    self->started_ms = self->ready_ms = clock_monotonic_ms();
+    self->started_ms = clock_monotonic_ms();
+    self->watch.ready_ms = self->started_ms;
     self->tick_at_ms = INT64_MAX;
-    set_gather(self);
+    set_times(self);
     if (uv_loop_init(&self->loop) != 0) {
         site_keys_destroy(&self->keys);
         free(self);

@@ -8,6 +8,7 @@ import { Backend } from './backend.mjs';
 import { Client, sdkVersions } from './client.mjs';
 import { Gateway, ManyGateways } from './gateways.mjs';
 import { atEnd, freePort, once, patience, root, scenario, scenarioWith, until, within } from './harness.mjs';
+import { hang } from './hung.mjs';
 import { answerTo, handshake, tcp } from './websocket.mjs';
 import { caughtUp, Publisher, RawFollower, SdkFollower, verify } from './witness.mjs';
 
@@ -204,6 +205,38 @@ scenarioWith('two gateways of one name: the second waits until the first is gone
     // At most hellos that overtook the end of the connection of the one that died: one a round, two when
     // the broker has no time to look. Until its heartbeat ends a dead one would be in the way for six.
     assert.ok((await cluster.metric('gateways_refused_total', 'broker')) - refused <= 10);
+  });
+
+scenarioWith('a gateway that hangs is noticed within 6 seconds, loses its name to one that lives, and learns it when it wakes',
+  { gateway: { name: 'twin', reuse_port: 'yes' } }, slow, async (cluster) => {
+    const old = cluster.gateway;
+    const began = performance.now();
+    const release = await hang(old, 'main'); // its connections live on
+    if (!release) old.signal('SIGSTOP');
+    atEnd(() => old.signal('SIGCONT'));
+    assert.equal((await cluster.broker.event('gateway_silent')).gateway, 'twin');
+    assert.ok(performance.now() - began < 6000);
+    assert.equal(JSON.parse((await fetch(`${cluster.brokerAdmin}/readyz`).then((page) => page.text()))).gateways_silent, 1);
+
+    const second = new Gateway(cluster, 'twin', await freePort());
+    await second.start();
+    assert.ok(performance.now() - began < 12000, 'after 5 s and one more try, however slow the machine');
+    assert.equal(await cluster.metric('gateways', 'broker'), 1);
+    const client = await Client.open({ ...cluster, url: cluster.url });
+    await client.subscribe('news');
+
+    if (release) assert.equal(await cluster.metric('gateways_replaced_total', 'broker'), 1);
+    if (release) await release();
+    old.signal('SIGCONT');
+    const { message } = await old.event('broker_refused', (event) => event.status === 409);
+    assert.match(message, /a gateway named "twin" is connected already/);
+    await old.event('broker_missed'); // its clients, if any, are sent away at once, and nobody is let in
+    assert.equal((await fetch(`${cluster.gatewayAdmin}/readyz`)).status, 503);
+    assert.equal((await second.readiness()).status, 200);
+    assert.equal(await cluster.metric('gateways', 'broker'), 1);
+    const { offset } = await Backend.open(cluster).publish('news', { n: 1 });
+    assert.equal((await client.publication('news')).offset, offset);
+    assert.ok(!second.child.events.some(({ event }) => event === 'broker_lost'), 'it is not disturbed');
   });
 
 scenarioWith('the settings of docs/restarts.md', {}, async (cluster) => {

@@ -5,6 +5,7 @@ import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
 import { LossyLink } from './gateways.mjs';
 import { atEnd, Cluster, delay, httpGet, patience, scenario, until } from './harness.mjs';
+import { hang } from './hung.mjs';
 
 // The first byte of a message says what it is.
 const [publication, digest, canary] = [...'PDC'].map((letter) => letter.charCodeAt(0));
@@ -145,11 +146,33 @@ scenario('a broker that hangs is noticed within 6 seconds, and missed when it do
   atEnd(() => cluster.broker.signal('SIGCONT'));
   const stopped = performance.now();
   await until(patience, 'the gateway to be unready', async () => (await httpGet(`${cluster.gatewayAdmin}/readyz`)).status === 503);
+  await cluster.gateway.event('broker_silent');
   assert.ok(performance.now() - stopped < 9000, 'six seconds after the last canary, which is at most a second old');
   assert.equal((await client.closing()).code, 3011);
   cluster.broker.signal('SIGCONT');
   await cluster.gateway.event('broker_back');
   await (await Client.open(cluster)).subscribe('news');
+});
+
+scenario('a broker whose main thread alone hangs is noticed as well, and nobody leaves', null, { timeout: 240000 }, async (context) => {
+  const cluster = new Cluster();
+  atEnd(() => cluster.stop());
+  await cluster.start();
+  const client = await Client.open(cluster);
+  await client.subscribe('news');
+  const stopped = performance.now();
+  const release = await hang(cluster.broker, 'main');
+  if (!release) return context.skip('no process may stop a thread of another here');
+  await cluster.gateway.event('broker_silent');
+  assert.ok(performance.now() - stopped < 6000);
+  await until(patience, 'the gateway to be unready', async () => (await httpGet(`${cluster.gatewayAdmin}/readyz`)).status === 503);
+  assert.equal(await cluster.metric('broker_up'), 1, 'its connection works');
+  await release();
+  await cluster.gateway.event('broker_heard');
+  await until(patience, 'the gateway to be ready', async () => (await httpGet(`${cluster.gatewayAdmin}/readyz`)).status === 200);
+  const { offset } = await Backend.open(cluster).publish('news', { n: 1 });
+  assert.equal((await client.publication('news')).offset, offset);
+  assert.ok(!cluster.broker.events.some(({ event }) => event === 'gateway_silent'), 'who hung blames nobody');
 });
 
 scenario('a broker that is away for a moment costs nobody a connection', null, { timeout: 240000 }, async () => {

@@ -60,15 +60,20 @@ static void expect_state(size_t index, const char *state, int64_t age_ms)
     ck_assert_int_eq(json_int_of(json_member(gateway(index), "age_ms")), age_ms);
 }
 
-static void send_figures(const char *peer, const struct figures *figures)
+static void put_figures(const char *peer, const struct figures *figures)
 {
     struct buffer values = {0}, frame = {0};
     figures_put(&values, figures);
     bus_put_figures(&frame, &(struct bus_figures){.values = buffer_span(&values)});
     world_frame(peer, &frame);
-    expect_nothing();
     buffer_free(&values);
     buffer_free(&frame);
+}
+
+static void send_figures(const char *peer, const struct figures *figures)
+{
+    put_figures(peer, figures);
+    expect_nothing();
 }
 
 static void tick(int64_t after_ms)
@@ -254,10 +259,101 @@ END_TEST
 
 START_TEST(figures_of_a_stranger_are_not_shown)
 {
-    send_figures("stranger", &(struct figures){.connections = 3});
+    put_figures("stranger", &(struct figures){.connections = 3});
+    struct bus_refused refused;
+    ck_assert(bus_get_refused(take_frame("stranger"), &refused)); /* it thinks that we know it */
+    ck_assert_uint_eq(refused.status, STATUS_NOT_FOUND);
     ck_assert_ptr_null(gateway(0));
     world_gateway("stranger", 1);
     expect_state(0, "starting", 0);
+}
+END_TEST
+
+/* --- silence --- */
+
+/* Ends with what the core says of the gateway; the broker's own seconds count. */
+static void seconds(int count)
+{
+    for (int i = 0; i < count; i++) {
+        world_now += 1000;
+        core_tick(world, world_now);
+    }
+}
+
+static void expect_told(enum core_effect_kind kind)
+{
+    struct core_effect effect;
+    do
+        core_take_effect(world, &effect);
+    while (effect.kind == CORE_PUBLISH || effect.kind == CORE_SEND);
+    ck_assert_int_eq(effect.kind, kind);
+}
+
+START_TEST(a_gateway_that_hangs_is_told_once_and_its_waking_too)
+{
+    world_gateway("g", 1);
+    send_figures("g", &(struct figures){.ready = 1});
+    seconds(3);
+    drop_effects();
+    seconds(1);
+    expect_told(CORE_GATEWAY_SILENT);
+    seconds(4);
+    expect_told(CORE_NOTHING);
+    put_figures("g", &(struct figures){.ready = 1});
+    expect_told(CORE_GATEWAY_HEARD);
+    send_figures("g", &(struct figures){.ready = 1});
+}
+END_TEST
+
+START_TEST(a_broker_that_hung_calls_nobody_silent)
+{
+    world_gateway("g", 1);
+    send_figures("g", &(struct figures){.ready = 1});
+    drop_effects();
+    for (int i = 0; i < 3; i++) {
+        world_now += 60000;
+        core_tick(world, world_now);
+    }
+    expect_told(CORE_NOTHING);
+}
+END_TEST
+
+static uint16_t refusal_of(const char *peer)
+{
+    struct bus_refused refused;
+    ck_assert(bus_get_refused(take_frame(peer), &refused));
+    return refused.status;
+}
+
+START_TEST(a_name_whose_gateway_hangs_is_given_away_and_it_is_told_when_it_wakes)
+{
+    world_gateway("g", 1);
+    send_figures("g", &(struct figures){.ready = 1});
+    seconds(4);
+    drop_effects();
+    world_hello("h", "g", 2); /* it hangs, but not for long enough */
+    drop_effects();
+    ck_assert_uint_eq(world_metrics.gateways_replaced_total, 0);
+    seconds(1);
+    drop_effects();
+    world_hello("h", "g", 2);
+    expect_log(CORE_GATEWAY_REPLACED, "g");
+    expect_log(CORE_GATEWAY_LEFT, "g");
+    expect_log(CORE_GATEWAY_JOINED, "g");
+    ck_assert_int_eq(bus_frame_type(take_frame("h")), BUS_WELCOME);
+    ck_assert_uint_eq(world_metrics.gateways_replaced_total, 1);
+    send_figures("h", &(struct figures){.ready = 1});
+
+    put_figures("g", &(struct figures){.ready = 1}); /* it wakes */
+    ck_assert_uint_eq(refusal_of("g"), STATUS_NOT_FOUND);
+    world_hello("g", "g", 1);
+    (void)take_frame("h"); /* is it there? */
+    expect_log(
+        CORE_GATEWAY_REFUSED,
+        "a gateway named \"g\" is connected already: each needs a [gateway] name of its own");
+    ck_assert_uint_eq(refusal_of("g"), STATUS_CONFLICT);
+    core_measure(world);
+    ck_assert_uint_eq(world_metrics.gateways, 1);
 }
 END_TEST
 
@@ -308,6 +404,9 @@ int main(void)
     tcase_add_test(tests, a_gateway_that_reconnects_is_not_gone);
     tcase_add_test(tests, bad_figures_are_counted_and_dropped);
     tcase_add_test(tests, figures_of_a_stranger_are_not_shown);
+    tcase_add_test(tests, a_gateway_that_hangs_is_told_once_and_its_waking_too);
+    tcase_add_test(tests, a_broker_that_hung_calls_nobody_silent);
+    tcase_add_test(tests, a_name_whose_gateway_hangs_is_given_away_and_it_is_told_when_it_wakes);
     tcase_add_test(tests, names_are_escaped);
     tcase_add_test(tests, the_list_is_bounded);
     suite_add_tcase(suite, tests);
