@@ -1,7 +1,7 @@
 // SIGHUP: the processes read their settings again. What can change without a restart does, also for
 // those who are connected; what cannot is said; a file with an error changes nothing.
 import assert from 'node:assert/strict';
-import { rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { Backend } from './backend.mjs';
@@ -9,16 +9,22 @@ import { Client } from './client.mjs';
 import { iniText, patience, scenarioWith, temporaryDirectory } from './harness.mjs';
 import { makeToken, newKey, nowSeconds, writeKeys } from './tokens.mjs';
 
+// At once: nobody reads half of it.
+async function replace(file, text) {
+  await writeFile(`${file}.new`, text);
+  await rename(`${file}.new`, file);
+}
+
 // Writes the settings of the start with `changes` on top: {section: {key: value}}, null leaves a
 // section out. A text is written as it is.
 async function rewrite(cluster, changes) {
-  if (typeof changes === 'string') return writeFile(cluster.file, changes);
+  if (typeof changes === 'string') return replace(cluster.file, changes);
   const sections = { ...cluster.sections };
   for (const [name, values] of Object.entries(changes)) {
     if (values === null) delete sections[name];
     else sections[name] = { ...sections[name], ...values };
   }
-  return writeFile(cluster.file, iniText(sections, cluster));
+  return replace(cluster.file, iniText(sections, cluster));
 }
 
 // Tells the process; the log events of this reload, the last of which is `last`.
@@ -52,7 +58,7 @@ scenarioWith('a level changes, each change is told, and nothing secret', { log: 
   assert.deepEqual(told(events, 'reloaded'), [{ changed: 1, need_restart: 0 }]);
   const from = cluster.gateway.stderr.length;
   cluster.gateway.signal('SIGHUP');
-  await writeFile(cluster.file, '[nonsense]\n');
+  await rewrite(cluster, '[nonsense]\n');
   cluster.gateway.signal('SIGHUP');
   const line = await cluster.gateway.line('stderr', () => true, patience, from);
   assert.equal(JSON.parse(line).event, 'reload_refused', 'an error is told in any case');
