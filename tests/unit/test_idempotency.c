@@ -215,6 +215,41 @@ START_TEST(a_key_that_is_over_before_its_predecessor)
 }
 END_TEST
 
+START_TEST(another_memory_is_for_new_keys)
+{
+    confirmed("old", 1, 0);
+    idempotency_configure(keys, 10 * MEMORY_MS, 3);
+    confirmed("long", 2, 0);
+    ck_assert_int_eq(claim("a", "old", "body", 1, MEMORY_MS), IDEMPOTENCY_NEW);
+    ck_assert_int_eq(claim("a", "long", "body", 1, 9 * MEMORY_MS), IDEMPOTENCY_DONE);
+}
+END_TEST
+
+START_TEST(with_a_shorter_memory_no_key_goes_before_those_in_front_of_it)
+{
+    confirmed("first", 1, 0);
+    idempotency_configure(keys, 10, 3);
+    confirmed("second", 2, 0);
+    idempotency_expire(keys, MEMORY_MS - 1, SIZE_MAX);
+    ck_assert_uint_eq(idempotency_count(keys), 2);
+    idempotency_expire(keys, MEMORY_MS, SIZE_MAX);
+    ck_assert_uint_eq(idempotency_count(keys), 0);
+    confirmed("third", 3, MEMORY_MS);
+    idempotency_expire(keys, MEMORY_MS + 10, SIZE_MAX);
+    ck_assert_uint_eq(idempotency_count(keys), 0);
+}
+END_TEST
+
+START_TEST(with_fewer_keys_allowed_those_that_are_there_stay)
+{
+    confirmed("a", 1, 0);
+    confirmed("b", 2, 0);
+    idempotency_configure(keys, MEMORY_MS, 1);
+    ck_assert_int_eq(claim("a", "c", "body", 1, 0), IDEMPOTENCY_FULL);
+    ck_assert_int_eq(claim("a", "a", "body", 1, 0), IDEMPOTENCY_DONE);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("idempotency");
@@ -234,6 +269,9 @@ int main(void)
     tcase_add_test(tests, restored_keys_go_before_those_that_are_new);
     tcase_add_test(tests, no_more_are_restored_than_allowed_and_one_once);
     tcase_add_test(tests, a_key_that_is_over_before_its_predecessor);
+    tcase_add_test(tests, another_memory_is_for_new_keys);
+    tcase_add_test(tests, with_a_shorter_memory_no_key_goes_before_those_in_front_of_it);
+    tcase_add_test(tests, with_fewer_keys_allowed_those_that_are_there_stay);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

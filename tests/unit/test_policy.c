@@ -292,6 +292,50 @@ START_TEST(a_site_has_its_own_policy_or_the_defaults)
 }
 END_TEST
 
+static policy_t *policy_of(struct policy_settings settings)
+{
+    size_t index = 0;
+    policy_t *made = policy_new(&settings, &index, &why);
+    ck_assert_ptr_nonnull(made);
+    return made;
+}
+
+static bool is_alike(struct policy_settings a, struct policy_settings b)
+{
+    policy_t *first = policy_of(a), *second = policy_of(b);
+    bool result = policy_is_alike(first, second);
+    ck_assert(policy_is_alike(second, first) == result);
+    policy_destroy(&first);
+    policy_destroy(&second);
+    return result;
+}
+
+START_TEST(what_decides_alike)
+{
+    const struct policy_rule rule = {.label = "a", .channel = "chat", .allow = "member"};
+    const struct policy_rule words = {
+        .label = "b", .channel = "chat", .allow = "everyone", .deny = "visitor admin"};
+    const struct policy_rule wider = {.label = "a", .channel = "chat", .allow = "member admin"};
+    const struct policy_rule other = {.label = "a", .channel = "news", .allow = "member"};
+    const struct policy_rule both[] = {rule, other};
+    const struct policy_settings none = {0}, one = {.rules = &rule, .rule_count = 1};
+    ck_assert(is_alike(none, none));
+    ck_assert(is_alike(one, one));
+    ck_assert(is_alike(one, (struct policy_settings){.rules = &words, .rule_count = 1}));
+    ck_assert(!is_alike(one, none));
+    ck_assert(!is_alike(one, (struct policy_settings){.rules = &wider, .rule_count = 1}));
+    ck_assert(!is_alike(one, (struct policy_settings){.rules = &other, .rule_count = 1}));
+    ck_assert(!is_alike(one, (struct policy_settings){.rules = both, .rule_count = 2}));
+
+    const struct policy_site plain = {"acme", false, UNAVAILABLE_RETRY};
+    const struct policy_site strict = {"acme", true, UNAVAILABLE_AUTO};
+    const struct policy_settings loose = {.sites = &plain, .site_count = 1};
+    ck_assert(is_alike(none, loose)); /* nothing of it is about who may read */
+    ck_assert(!is_alike(none, (struct policy_settings){.sites = &strict, .site_count = 1}));
+    ck_assert(!is_alike(loose, (struct policy_settings){.sites = &strict, .site_count = 1}));
+}
+END_TEST
+
 START_TEST(levels_have_names)
 {
     ck_assert_str_eq(permission_level_text(LEVEL_RESOURCE), "resource");
@@ -313,6 +357,7 @@ int main(void)
     tcase_add_test(tests, two_rules_for_one_place_are_refused);
     tcase_add_test(tests, a_refused_rule_changes_nothing);
     tcase_add_test(tests, a_site_has_its_own_policy_or_the_defaults);
+    tcase_add_test(tests, what_decides_alike);
     tcase_add_test(tests, levels_have_names);
     suite_add_tcase(suite, tests);
     return unit_run(suite);

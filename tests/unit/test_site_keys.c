@@ -1,6 +1,7 @@
 #include "common/site_keys.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,6 +123,46 @@ START_TEST(a_key_belongs_to_one_site)
 }
 END_TEST
 
+/* "-acme/1 +acme/2 " of two settings. */
+static char told[256];
+
+static void tell(void *arg, const struct site_key *key, bool is_added)
+{
+    ck_assert_ptr_eq(arg, told);
+    size_t size = strlen(told);
+    snprintf(told + size, sizeof told - size, "%c%.*s/%s ", is_added ? '+' : '-',
+             SPAN_ARG(key->site->name), key->key->kid);
+}
+
+static void expect_told(const char *keys, const char *ini, const char *text)
+{
+    static const char before[] = "[site \"acme\"]\nkeys = a.keys\n";
+    write_file("a.keys", SET(KEY("1", TOKEN_SECRET_64)));
+    site_keys_t *first = load(before);
+    ck_assert_ptr_nonnull(first);
+    write_file("a.keys", keys);
+    site_keys_t *second = load(ini ? ini : before);
+    ck_assert_msg(second != NULL, "%.*s", SPAN_ARG(buffer_span(&why)));
+    told[0] = '\0';
+    site_keys_compare(first, second, tell, told);
+    ck_assert_str_eq(told, text);
+    site_keys_destroy(&first);
+    site_keys_destroy(&second);
+}
+
+START_TEST(keys_that_differ_are_told)
+{
+    expect_told(SET(KEY("1", TOKEN_SECRET_64)), NULL, "");
+    expect_told(SET(KEY("1", TOKEN_SECRET_64) "," KEY("2", TOKEN_OTHER_SECRET_64)), NULL,
+                "+acme/2 ");
+    expect_told(SET(KEY("2", TOKEN_OTHER_SECRET_64)), NULL, "-acme/1 +acme/2 ");
+    expect_told(SET(KEY("1", TOKEN_OTHER_SECRET_64)), NULL, "-acme/1 +acme/1 ");
+    expect_told(SET(KEY("2", TOKEN_SECRET_64)), NULL, "-acme/1 +acme/2 ");
+    expect_told(SET(KEY("1", TOKEN_SECRET_64)), "[site \"b\"]\nkeys = a.keys\n", "-acme/1 +b/1 ");
+    expect_told(SET(KEY("1", TOKEN_SECRET_64)), "[site \"b\"]\n", "-acme/1 ");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("site_keys");
@@ -130,6 +171,7 @@ int main(void)
     tcase_add_test(tests, sites_have_keys_and_demands);
     tcase_add_test(tests, all_bad_files_are_named);
     tcase_add_test(tests, a_key_belongs_to_one_site);
+    tcase_add_test(tests, keys_that_differ_are_told);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
