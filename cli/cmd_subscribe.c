@@ -32,8 +32,9 @@ static const struct cli_usage usage = {
     .help =
         "Prints the messages of channels and resources: address, offset, payload. What happens to\n"
         "the connection is told on standard error. Comes back by itself after a lost connection\n"
-        "and fetches what it missed: isSynced true says that nothing is missing. Ctrl-C ends it\n"
-        "with status 0; a refusal that will not change with status 1.\n\n"
+        "and fetches what it missed: isSynced true says that nothing is missing. Messages that\n"
+        "were left out because it reads too slowly are counted. Ctrl-C ends it with status 0; a\n"
+        "refusal that will not change with status 1.\n\n"
         "  millrace subscribe chat chat:room-1\n"
         "  millrace subscribe chat --json | jq .payload\n",
     .options = options,

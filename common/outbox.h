@@ -8,7 +8,7 @@
 /* outbox - the frames that one connection has yet to be sent: references to payloads, bounded in
  * bytes.
  *
- * The policy for slow readers: outbox_put refuses what would exceed the limit; the caller then
+ * Slow readers: outbox_put refuses what would exceed the limit; the caller then makes room, or
  * closes the connection (the client resumes by position). The first frame of an empty outbox is
  * kept in the outbox itself: most connections never wait for a second one, and touch nothing else.
  * Further ones go to chunks of a pool shared by all outboxes of a thread, so that putting allocates

@@ -293,7 +293,8 @@ void session_timeout(hub_t *self, session_t *session);
 /* Decides to close: from now on nothing is sent or read, subscriptions end when the effect is
  * taken. */
 void session_close(hub_t *self, session_t *session, enum client_close code, bool drop_queue);
-/* Queues a frame; a session that is too slow for it is closed. Does nothing when closing. */
+/* Queues a frame; of a session that is too slow for it others are left out, or it is closed. Does
+ * nothing when closing. */
 void session_send(hub_t *self, session_t *session, payload_t *frame);
 /* Queues one JSON text as a frame of its own. */
 void session_send_text(hub_t *self, session_t *session, struct span text);

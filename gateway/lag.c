@@ -103,8 +103,10 @@ void lags_tick(hub_t *self)
 
 uint64_t lags_oldest_ms(hub_t *self, int64_t now_ms)
 {
-    if (TAILQ_EMPTY(&self->lagging))
+    if (TAILQ_EMPTY(&self->lagging)) {
+        self->oldest_seen_ms = 0;
         return 0;
+    }
     if (self->oldest_seen_ms != 0 && now_ms - self->oldest_seen_ms < OLDEST_AGAIN_MS)
         return self->oldest_ms;
     int64_t oldest_ms = now_ms;

@@ -131,7 +131,7 @@ static bool is_exceeded(const shed_t *self, const outbox_t *outbox,
 }
 
 /* From the newest to the oldest. The reply that a subscription begins with parts its publications
- * from those of the one before it, which are another client's story. */
+ * from those of the one before it: what that one missed is none of its business. */
 static bool look(shed_t *self)
 {
     memset(self->lanes, 0, self->lane_room * sizeof *self->lanes);

@@ -217,6 +217,25 @@ START_TEST(the_publication_push_has_the_announced_size)
 }
 END_TEST
 
+START_TEST(what_is_missed_has_the_announced_size)
+{
+    static const struct {
+        uint32_t missed;
+        const char *text;
+    } cases[] = {{0, ""},
+                 {1, "\"tags\":{\"missed\":\"1\"},"},
+                 {9, "\"tags\":{\"missed\":\"9\"},"},
+                 {10, "\"tags\":{\"missed\":\"10\"},"},
+                 {UINT32_MAX, "\"tags\":{\"missed\":\"4294967295\"},"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t text[64];
+        uint8_t *end = client_write_missed(text, cases[i].missed);
+        assert_text(span_of(text, (size_t)(end - text)), cases[i].text);
+        ck_assert_uint_eq(client_missed_size(cases[i].missed), (size_t)(end - text));
+    }
+}
+END_TEST
+
 START_TEST(a_publication_in_a_list)
 {
     client_write_publication(&out, span_text("\"data\":{}"), 12);
@@ -279,6 +298,7 @@ static TCase *replies(void)
     tcase_add_test(tests, the_disconnect_push);
     tcase_add_test(tests, the_publication_push_has_the_announced_size);
     tcase_add_test(tests, a_publication_in_a_list);
+    tcase_add_test(tests, what_is_missed_has_the_announced_size);
     tcase_add_test(tests, broken_text_never_reaches_a_client);
     tcase_add_loop_test(tests, close_reasons_are_safe_for_the_sdk, 0,
                         sizeof closes / sizeof closes[0]);
