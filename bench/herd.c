@@ -18,6 +18,7 @@
 
 #include "bench/arguments.h"
 #include "bench/herd.h"
+#include "bench/herd_record.h"
 #include "bench/pace.h"
 #include "bench/tokens.h"
 
@@ -203,6 +204,7 @@ static void say_event(const struct herd *self, bool is_now, bool *was, const cha
 
 static void obey(struct herd *self, struct watch *watch, const char *command)
 {
+    herd_record_flush(self);
     if (strcmp(command, "report") == 0)
         report(self);
     else if (strcmp(command, "positions") == 0)
@@ -370,7 +372,7 @@ int main(int argc, char **argv)
 {
     static struct herd herd = {
         .connections = 1, .subscriptions = 1, .channel_count = 1, .in_flight = 128};
-    const char *targets = "127.0.0.1:8000", *prefix = "herd:", *tokens = "";
+    const char *targets = "127.0.0.1:8000", *prefix = "herd:", *tokens = "", *record = "";
     const struct argument table[] = {
         {"targets", NULL, &targets, "gateways; a client that loses one goes to the next"},
         {"connections", &herd.connections, NULL, "clients"},
@@ -379,14 +381,17 @@ int main(int argc, char **argv)
         {"prefix", NULL, &prefix, "channel n is this and the number n, from 0"},
         {"tokens", NULL, &tokens, "file with a token a line: client n takes line n, around"},
         {"in-flight", &herd.in_flight, NULL, "first connects at once"},
+        {"record", NULL, &record, "file that gets a line for each delivery and signal"},
     };
     arguments_read(argc, argv, "clients that behave as the SDK does and check what they get", table,
                    sizeof table / sizeof *table);
     if (herd.connections < 1 || herd.channel_count < 1 || herd.in_flight < 1)
         refuse("at least 1", "--connections, --channels, --in-flight");
     read_targets(&herd, targets);
+    herd_record_open(&herd, record);
     prepare(&herd, prefix, tokens);
     run(&herd);
+    herd_record_flush(&herd);
     leave(&herd);
     return 0;
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <netinet/in.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/queue.h>
 
 #include "bench/histogram.h"
@@ -88,8 +89,9 @@ struct herd_client {
     uint8_t state;
     uint8_t attempts; /* in vain, since the last connect reply */
     uint8_t target;
-    bool is_starting; /* counts in herd->starting */
-    bool is_whole;    /* all subscriptions are live: counts in herd->whole */
+    uint16_t close_code; /* of the connection that ends now; 0: none came */
+    bool is_starting;    /* counts in herd->starting */
+    bool is_whole;       /* all subscriptions are live: counts in herd->whole */
     uint32_t number;
     uint32_t command;  /* id of the last one */
     uint32_t live;     /* subscriptions */
@@ -118,6 +120,7 @@ struct herd {
     uint64_t starting, open, whole, live;
     struct herd_counts counts;
     struct herd_faults faults;
+    FILE *record; /* or NULL, see herd_record.h */
 };
 
 #define HERD_INPUT_BYTES  (2u << 20) /* more than any queue of a gateway for one client */

@@ -11,6 +11,7 @@
 
 #include "bench/backoff.h"
 #include "bench/herd.h"
+#include "bench/herd_record.h"
 #include "bench/ws_client.h"
 
 #define DIAL_MS    5000 /* what the SDK allows for the socket to open, and for a reply */
@@ -64,11 +65,14 @@ static void hang_up(struct herd *self, struct herd_client *client)
     if (client->state == HERD_CLIENT_OPEN) {
         self->open--;
         herd_note(self, HERD_DISCONNECT);
+        herd_record_signal(self, client, NULL, "disconnected", client->close_code);
         if (client->away_ms == 0)
             client->away_ms = self->now_ms;
     } else {
         herd_note(self, HERD_FAILED);
+        herd_record_signal(self, client, NULL, "failed", client->close_code);
     }
+    client->close_code = 0;
     herd_session_over(self, client);
 }
 
@@ -88,6 +92,7 @@ void herd_client_end(struct herd *self, struct herd_client *client)
     hang_up(self, client);
     enter(self, client, HERD_CLIENT_ENDED);
     self->faults.ended++;
+    herd_record_signal(self, client, NULL, "ended", 0);
 }
 
 /* --- an attempt --- */
@@ -185,6 +190,7 @@ static void take_close(struct herd *self, struct herd_client *client,
                        const struct ws_client_frame *frame)
 {
     unsigned code = frame->size < 2 ? 1005 : (unsigned)(frame->bytes[0] << 8 | frame->bytes[1]);
+    client->close_code = (uint16_t)code;
     bool is_final = (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
     if ((is_final && frame->size > 2) || code == 1009) {
         if (self->faults.ended == 0)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench/herd.h"
+#include "bench/herd_record.h"
 #include "bench/ws_client.h"
 
 #define REPLY_MS       5000  /* then the SDK drops the connection */
@@ -85,6 +86,7 @@ static void take_connected(struct herd *self, struct herd_client *client,
     client->ping_ms = line->ping_seconds * 1000;
     self->open++;
     herd_note(self, HERD_CONNECT);
+    herd_record_signal(self, client, NULL, "connected", 0);
     herd_client_wake(self, client, self->now_ms); /* for the deadlines of an open connection */
     look_whether_whole(self, client);
 }
@@ -136,6 +138,17 @@ static struct herd_subscription *by_channel(struct herd *self, struct herd_clien
     return NULL;
 }
 
+/* What comes with a reply, whatever the reply says of itself. */
+static void record_recovered(const struct herd *self, const struct herd_client *client,
+                             const struct herd_subscription *subscription,
+                             const struct herd_line *reply)
+{
+    struct herd_line line = *reply; /* it is read once more by the witness */
+    struct herd_publication publication;
+    while (self->record && herd_line_publication(&line, &publication))
+        herd_record_delivery(self, client, subscription, &publication, true);
+}
+
 static void take_subscribed(struct herd *self, struct herd_client *client, struct herd_line *line)
 {
     struct herd_subscription *subscription = by_command(self, client, line->id);
@@ -144,6 +157,8 @@ static void take_subscribed(struct herd *self, struct herd_client *client, struc
         return;
     }
     bool asked = subscription->asked;
+    herd_record_subscribed(self, client, subscription, line);
+    record_recovered(self, client, subscription, line);
     bool recovered = witness_subscribed(&subscription->witness, line, asked,
                                         subscription->channel->text, &self->faults.seen);
     herd_note(self, recovered ? HERD_RECOVERED : asked ? HERD_UNRECOVERED : HERD_FIRST);
@@ -165,10 +180,12 @@ static void take_subscribe_error(struct herd *self, struct herd_client *client,
     if (!line->is_temporary && line->code >= ALWAYS_FOR_NOW && line->code != EXPIRED) {
         complain(self, "subscribe", line);
         self->faults.refused++;
+        herd_record_signal(self, client, subscription, "refused", line->code);
         set_dead(self, client, subscription, HERD_SUBSCRIPTION_ENDED);
         return;
     }
     herd_note(self, HERD_REFUSED_FOR_NOW);
+    herd_record_signal(self, client, subscription, "refused_for_now", line->code);
     subscription->state = HERD_SUBSCRIPTION_DELAYED;
     subscription->at_ms = self->now_ms + herd_backoff_ms(subscription->attempts);
     if (subscription->attempts < UINT8_MAX)
@@ -200,10 +217,12 @@ static void take_unsubscribed(struct herd *self, struct herd_client *client,
         return; /* of one that is on its way already */
     if (line->code < RESUBSCRIBE) {
         herd_note(self, HERD_REVOKED);
+        herd_record_signal(self, client, subscription, "revoked", line->code);
         set_dead(self, client, subscription, HERD_SUBSCRIPTION_ENDED);
         return;
     }
     herd_note(self, HERD_TOLD);
+    herd_record_signal(self, client, subscription, "told", line->code);
     set_dead(self, client, subscription, HERD_SUBSCRIPTION_IDLE);
     subscribe(self, client, subscription);
 }
@@ -217,6 +236,7 @@ static void take_publication(struct herd *self, struct herd_client *client,
         return;
     }
     self->counts.publications++;
+    herd_record_delivery(self, client, subscription, &line->publication, false);
     witness_publication(&subscription->witness, &line->publication, subscription->channel->text,
                         &self->faults.seen);
 }

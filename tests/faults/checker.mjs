@@ -1,0 +1,288 @@
+// Did everything that happened agree with what is promised? Reads records (records.mjs), one after the
+// other, and keeps for each publication and each subscription a few words. Knows no process and no
+// clock: what it has not been told it does not believe.
+//
+//   I1  nothing acknowledged is missing at a subscriber that stayed or recovered
+//   I2  nothing comes twice
+//   I3  offsets strictly increase, per address and epoch, and each belongs to one publication
+//   I4  otherwise there is a signal: a word for each subscriber that lost something, and an answer for
+//       each publication, which is true
+//   I5  nothing is delivered that the permission rules refuse, and nothing that nobody published
+//   I6  memory and descriptors return to where they were
+import { recordsOf } from './records.mjs';
+
+const KEPT = 20; // violations with their text; all are counted
+const LATE_MS = 500; // what takes longer is part of the disturbance
+const DESCRIPTORS = 20; // pages of figures that are being read, files of the store
+const RSS_FACTOR = 1.25;
+const RSS_BYTES = 24 * 1024 * 1024; // history that has come meanwhile
+
+export class Checker {
+  violations = 0;
+  byInvariant = {};
+  texts = [];
+  delivered = 0;
+  recovered = 0;
+  toldLost = 0;
+  repaired = 0;
+  #attempts = new Map(); // n -> {t, address, outcome: null | 'acknowledged' | 'refused', epoch, offset}
+  #places = new Map(); // `address epoch` -> Map(offset -> n), as delivered or acknowledged
+  #tops = new Map(); // address -> {epoch, offset, t} of the last acknowledged publication
+  #subscriptions = new Map(); // `herd client address` -> what its client knows
+  #clients = new Map(); // `herd client` -> its subscriptions
+  #expected = 0; // subscriptions
+  #closed = new Set(); // addresses that nobody may read
+  #guarded = new Set(); // addresses that need a yes
+  #grants = new Map(); // `user address` -> {read, t}
+  #footprints = new Map();
+  #over = null; // when the fault was over
+  #lastTrouble = 0;
+
+  take(record) {
+    const handle = this[`_${record.kind}`];
+    if (handle) handle.call(this, record);
+  }
+
+  #violate(invariant, text) {
+    this.violations++;
+    this.byInvariant[invariant] = (this.byInvariant[invariant] ?? 0) + 1;
+    if (this.texts.length < KEPT) this.texts.push(`${invariant}: ${text}`);
+  }
+
+  #trouble(t) {
+    if (t > this.#lastTrouble) this.#lastTrouble = t;
+  }
+
+  // --- what the suite says of itself ---
+
+  _expect({ subscriptions }) {
+    this.#expected += subscriptions;
+  }
+
+  _over({ t }) {
+    this.#over = t;
+  }
+
+  _repaired({ count }) {
+    this.repaired += count;
+  }
+
+  // A promise of a fault that only the one who injected it can judge.
+  _broken({ invariant, text }) {
+    this.#violate(invariant, text);
+  }
+
+  // The herd's own look at what came: it sees what is no delivery at all.
+  _faults({ faults }) {
+    const mine = { foreign: 'I5', strays: 'I4', malformed: 'I3', replies: 'I4' };
+    for (const [name, invariant] of Object.entries(mine)) {
+      if (faults[name] > 0) this.#violate(invariant, `clients saw ${faults[name]} ${name}`);
+    }
+  }
+
+  _footprint({ process, when, rss, descriptors }) {
+    if (when === 'before') {
+      this.#footprints.set(process, { rss, descriptors });
+      return;
+    }
+    const before = this.#footprints.get(process);
+    if (!before) return this.#violate('I6', `nobody knows how large ${process} was before`);
+    if (descriptors > before.descriptors + DESCRIPTORS) {
+      this.#violate('I6', `${process} has ${descriptors} descriptors, before ${before.descriptors}`);
+    }
+    if (rss > before.rss * RSS_FACTOR + RSS_BYTES) {
+      this.#violate('I6', `${process} takes ${rss} bytes, before ${before.rss}`);
+    }
+  }
+
+  // --- publications ---
+
+  _attempt({ t, n, address }) {
+    if (this.#attempts.has(n)) this.#violate('I3', `number ${n} is used twice`);
+    this.#attempts.set(n, { t, address, outcome: null });
+  }
+
+  _ack({ t, n, epoch, offset }) {
+    const attempt = this.#attempts.get(n);
+    if (!attempt) return this.#violate('I4', `${n} was acknowledged, and never published`);
+    if (attempt.outcome === 'refused') this.#violate('I4', `${n} was refused and acknowledged`);
+    if (attempt.outcome === 'acknowledged' && (attempt.epoch !== epoch || attempt.offset !== offset)) {
+      this.#violate('I2', `${n} was acknowledged at ${attempt.offset} and at ${offset}`);
+    }
+    Object.assign(attempt, { outcome: 'acknowledged', epoch, offset });
+    this.#place(attempt.address, epoch, offset, n, 'was acknowledged');
+    const top = this.#tops.get(attempt.address);
+    if (!top || top.epoch !== epoch || top.offset < offset) this.#tops.set(attempt.address, { epoch, offset });
+    if (t - attempt.t > LATE_MS) this.#trouble(t);
+  }
+
+  _refused_publish({ n }) {
+    const attempt = this.#attempts.get(n);
+    if (!attempt) return this.#violate('I4', `${n} was refused, and never published`);
+    if (attempt.outcome === 'acknowledged') this.#violate('I4', `${n} was acknowledged and refused`);
+    else attempt.outcome = 'refused';
+  }
+
+  // One place, one publication, whoever says so.
+  #place(address, epoch, offset, n, how) {
+    const key = `${address} ${epoch}`;
+    let offsets = this.#places.get(key);
+    if (!offsets) this.#places.set(key, (offsets = new Map()));
+    const there = offsets.get(offset);
+    if (there === undefined) offsets.set(offset, n);
+    else if (there !== n) this.#violate('I3', `${n} ${how} at ${key} ${offset}, which is ${there}'s place`);
+  }
+
+  // --- subscribers ---
+
+  #subscription({ herd, client, address }) {
+    const who = `${herd ?? 0} ${client}`;
+    const key = `${who} ${address}`;
+    let one = this.#subscriptions.get(key);
+    if (!one) {
+      one = { key, who, client, address, state: 'new', epoch: null, position: null, numbers: new Set() };
+      this.#subscriptions.set(key, one);
+      if (!this.#clients.has(who)) this.#clients.set(who, []);
+      this.#clients.get(who).push(one);
+    }
+    return one;
+  }
+
+  #mayRead(one, t, what) {
+    if (this.#closed.has(one.address)) this.#violate('I5', `${one.key} ${what}, which nobody may read`);
+    if (!this.#guarded.has(one.address)) return;
+    const grant = this.#grants.get(`u${one.client} ${one.address}`);
+    if (!grant?.read) this.#violate('I5', `${one.key} ${what} without a yes of the permission handler`);
+  }
+
+  _subscribed(record) {
+    const { t, epoch, offset, asked, recovered } = record;
+    const one = this.#subscription(record);
+    this.#mayRead(one, t, 'was subscribed');
+    if (one.state !== 'new') this.#trouble(t);
+    if (asked !== (one.position !== null)) this.#violate('I4', `${one.key} ${asked ? 'asked for a place that it never had' : 'forgot its place'}`);
+    if (recovered && (epoch !== one.epoch || offset !== one.position)) {
+      this.#violate('I4', `${one.key} was recovered at ${epoch} ${offset}, and is at ${one.epoch} ${one.position}`);
+    }
+    if (asked && !recovered) this.toldLost++;
+    if (!recovered) {
+      if (epoch === one.epoch && offset < one.position) this.#violate('I3', `${one.key} goes back from ${one.position} to ${offset}`);
+      Object.assign(one, { epoch, position: offset });
+    }
+    one.state = 'live';
+  }
+
+  _deliver(record) {
+    const { t, epoch, offset, n, recovered } = record;
+    const one = this.#subscription(record);
+    this.delivered++;
+    if (recovered) this.recovered++;
+    this.#mayRead(one, t, `got ${n}`);
+    if (one.state !== 'live') this.#violate('I4', `${one.key} got ${n} while it was not subscribed`);
+    if (epoch !== one.epoch) this.#violate('I3', `${one.key} got ${n} of the epoch ${epoch}, and is in ${one.epoch}`);
+    if (one.numbers.has(n)) {
+      this.#violate('I2', `${one.key} got ${n} twice`);
+    } else if (offset <= one.position) {
+      this.#violate('I3', `${one.key} got ${offset} behind ${one.position}`);
+    } else if (offset > one.position + 1) {
+      this.#violate('I1', `${one.key} misses ${one.position + 1} to ${offset - 1} of ${epoch}`);
+    }
+    one.numbers.add(n);
+    one.position = Math.max(one.position, offset);
+
+    this.#place(one.address, epoch, offset, n, 'was delivered');
+    const attempt = this.#attempts.get(n);
+    if (!attempt) return this.#violate('I5', `${one.key} got ${n}, which nobody published`);
+    if (attempt.address !== one.address) this.#violate('I5', `${one.key} got ${n}, which is for ${attempt.address}`);
+    attempt.isDelivered = true;
+    if (t - attempt.t > LATE_MS) this.#trouble(t);
+  }
+
+  _told(record) {
+    this.#subscription(record).state = 'told';
+    this.#trouble(record.t);
+  }
+
+  _refused_for_now(record) {
+    this.#trouble(record.t);
+    if (record.address) this.#subscription(record).state = 'refused for now';
+  }
+
+  _refused(record) {
+    this.#subscription(record).state = 'refused';
+  }
+
+  _revoked(record) {
+    this.#subscription(record).state = 'revoked';
+  }
+
+  _disconnected({ t, herd, client }) {
+    this.#trouble(t);
+    for (const one of this.#clients.get(`${herd ?? 0} ${client}`) ?? []) if (one.state === 'live') one.state = 'away';
+  }
+
+  _ended({ herd, client }) {
+    for (const one of this.#clients.get(`${herd ?? 0} ${client}`) ?? []) one.state = 'sent away';
+    this.#violate('I4', `client ${herd ?? 0} ${client} was sent away for good`);
+  }
+
+  // --- who may read ---
+
+  _closed({ address }) {
+    this.#closed.add(address);
+  }
+
+  _guarded({ address }) {
+    this.#guarded.add(address);
+  }
+
+  _answer({ user, address, read }) {
+    this.#grants.set(`${user} ${address}`, { read });
+  }
+
+  // --- the end ---
+
+  #finishSubscription(one) {
+    const isKept = this.#closed.has(one.address) || this.#guarded.has(one.address);
+    if (one.state !== 'live') {
+      const isFine = isKept && ['refused', 'revoked'].includes(one.state);
+      if (!isFine) this.#violate('I4', `${one.key} ended ${one.state}`);
+      return;
+    }
+    const top = this.#tops.get(one.address);
+    if (!top) return;
+    if (one.epoch !== top.epoch) this.#violate('I1', `${one.key} is in the epoch ${one.epoch}, and ${top.epoch} was acknowledged`);
+    else if (one.position < top.offset) this.#violate('I1', `${one.key} is at ${one.position}, and ${top.offset} was acknowledged`);
+  }
+
+  // The row of the table.
+  finish() {
+    let acknowledged = 0;
+    for (const [n, { outcome, isDelivered }] of this.#attempts) {
+      acknowledged += outcome === 'acknowledged' ? 1 : 0;
+      if (outcome === null) this.#violate('I4', `nobody was told what became of ${n}`);
+      if (outcome === 'refused' && isDelivered) this.#violate('I4', `${n} was refused and delivered`);
+    }
+    for (const one of this.#subscriptions.values()) this.#finishSubscription(one);
+    const missing = this.#expected - this.#subscriptions.size;
+    if (missing > 0) this.#violate('I4', `${missing} subscriptions were never made nor refused`);
+    if (this.#expected === 0 || this.#attempts.size === 0) this.#violate('I4', 'nothing was recorded');
+    return {
+      published: this.#attempts.size,
+      acknowledged,
+      delivered: this.delivered,
+      repaired: this.repaired + this.recovered,
+      told_lost: this.toldLost,
+      violations: this.violations,
+      recovery_ms: this.#over === null ? 0 : Math.round(Math.max(0, this.#lastTrouble - this.#over)),
+      texts: this.texts,
+    };
+  }
+}
+
+// paths: of the suite first, then of the herds.
+export async function checkFiles(paths) {
+  const checker = new Checker();
+  for await (const record of recordsOf(paths)) checker.take(record);
+  return checker.finish();
+}

@@ -1,0 +1,148 @@
+// The checker of the fault suite: records of a day on which all went well pass, and each kind of
+// violation, written into them, is found and named.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Checker } from '../faults/checker.mjs';
+
+const address = 'load:room-0';
+const closed = 'load:closed-0';
+const guarded = 'load:guarded-0';
+
+// Two clients of one address: one stays, the other one loses its connection and comes back. A third one
+// is refused, a fourth one let in by the permission handler.
+function wellDone() {
+  let t = 1000;
+  const at = (kind, fields) => ({ t: (t += 10), kind, ...fields });
+  const publish = (n) => at('attempt', { n, address, key: `k${n}` });
+  const ack = (n) => at('ack', { n, epoch: 'e', offset: n });
+  const deliver = (client, n, recovered = false) => at('deliver', { client, address, epoch: 'e', offset: n, n, recovered });
+  const subscribed = (client, offset, asked = false, recovered = false) =>
+    at('subscribed', { client, address, epoch: 'e', offset, asked, recovered });
+  return [
+    at('expect', { subscriptions: 4 }),
+    at('closed', { address: closed }),
+    at('guarded', { address: guarded }),
+    at('footprint', { process: 'broker', when: 'before', rss: 50e6, descriptors: 20 }),
+    subscribed(0, 0), subscribed(1, 0),
+    at('refused', { client: 2, address: closed, code: 403 }),
+    at('answer', { user: 'u3', address: guarded, read: true }),
+    at('subscribed', { client: 3, address: guarded, epoch: 'g', offset: 0, asked: false, recovered: false }),
+    publish(1), ack(1), deliver(0, 1), deliver(1, 1),
+    at('disconnected', { client: 1, code: 0 }), at('connected', { client: 1 }),
+    publish(2), deliver(0, 2), ack(2),
+    at('attempt', { n: 9, address, key: 'k9' }), at('refused_publish', { n: 9, status: 507 }),
+    at('over', {}),
+    subscribed(1, 1, true, true), deliver(1, 2, true),
+    publish(3), ack(3), deliver(0, 3), deliver(1, 3),
+    at('told', { client: 0, address, code: 2500 }), subscribed(0, 3, true, true),
+    publish(4), ack(4), deliver(0, 4), deliver(1, 4),
+    at('footprint', { process: 'broker', when: 'after', rss: 55e6, descriptors: 24 }),
+    at('faults', { faults: { foreign: 0, strays: 0, malformed: 0, replies: 0, repeated: 1 } }),
+    at('repaired', { count: 2 }),
+  ];
+}
+
+function judge(records) {
+  const checker = new Checker();
+  for (const record of records) checker.take(record);
+  return { ...checker.finish(), byInvariant: checker.byInvariant };
+}
+
+const isDelivery = (client, n) => (one) => one.kind === 'deliver' && one.client === client && one.n === n;
+const isAck = (n) => (one) => one.kind === 'ack' && one.n === n;
+const last = (records) => records.at(-1).t;
+
+// The records with something done to the first one that `which` likes.
+function change(which, action) {
+  const records = wellDone();
+  const at = records.findIndex(which);
+  assert.ok(at >= 0);
+  action(records, at);
+  return records;
+}
+const without = (which) => change(which, (records, at) => records.splice(at, 1));
+const twice = (which) => change(which, (records, at) => records.splice(at + 1, 0, { ...records[at] }));
+const edited = (which, fields) => change(which, (records, at) => Object.assign(records[at], fields));
+const and = (...more) => {
+  const records = wellDone();
+  return [...records, ...more.map((one) => ({ t: last(records) + 1, ...one }))];
+};
+
+test('records of a day on which all went well', () => {
+  const { texts, byInvariant, ...row } = judge(wellDone());
+  assert.deepEqual(texts, []);
+  assert.deepEqual(byInvariant, {});
+  assert.deepEqual(row, { published: 5, acknowledged: 4, delivered: 8, repaired: 3, told_lost: 0, violations: 0, recovery_ms: row.recovery_ms });
+  assert.ok(row.recovery_ms > 0);
+});
+
+test('who was told that something is lost is counted, and no violation', () => {
+  const records = change((one) => one.kind === 'told', (all, at) => {
+    Object.assign(all[at + 1], { epoch: 'f', offset: 7, recovered: false });
+    const late = all.find(isDelivery(0, 4));
+    Object.assign(late, { epoch: 'f', offset: 8 });
+    Object.assign(all.find(isAck(4)), { epoch: 'f', offset: 8 });
+    all.splice(all.findIndex(isDelivery(1, 4)), 1, { t: late.t, kind: 'told', client: 1, address, code: 2500 },
+      { t: late.t, kind: 'subscribed', client: 1, address, epoch: 'f', offset: 8, asked: true, recovered: false });
+  });
+  const { texts, told_lost: told } = judge(records);
+  assert.deepEqual(texts, []);
+  assert.equal(told, 2);
+});
+
+const cases = [
+  ['I1', 'a hole between two deliveries', without(isDelivery(0, 2))],
+  ['I1', 'a last message that never came', without(isDelivery(1, 4))],
+  ['I1', 'a recovery that left something out', without(isDelivery(1, 2))],
+  ['I1', 'a subscriber in an epoch that is gone', edited(isAck(4), { epoch: 'f', offset: 1 })],
+  ['I2', 'a delivery that comes twice', twice(isDelivery(1, 3))],
+  ['I2', 'a publication that was kept twice', change(isDelivery(0, 4), (records, at) => {
+    records.splice(at + 1, 0, { ...records[at], offset: 5 });
+  })],
+  ['I2', 'a retry that was acknowledged at another place', change(isAck(4), (records, at) => {
+    records.splice(at + 1, 0, { ...records[at], offset: 5 });
+  })],
+  ['I3', 'deliveries in the wrong order', change(isDelivery(0, 3), (records, at) => {
+    const other = records.findIndex(isDelivery(0, 4));
+    [records[at], records[other]] = [records[other], records[at]];
+  })],
+  ['I3', 'one place for two publications', edited(isAck(3), { offset: 2 })],
+  ['I3', 'a position that goes back', change((one) => one.kind === 'told', (records, at) => {
+    Object.assign(records[at + 1], { offset: 1, recovered: false });
+  })],
+  ['I3', 'another message than the publisher was told', edited(isDelivery(0, 3), { n: 4 })],
+  ['I4', 'a recovery from another place', edited((one) => one.asked === true, { offset: 2 })],
+  ['I4', 'a client that never comes back', change((one) => one.asked === true, (records) => {
+    for (let i = records.length - 1; i >= 0; i--) {
+      if (records[i].t > 1170 && records[i].client === 1) records.splice(i, 1);
+    }
+  })],
+  ['I4', 'a publication without an answer', without(isAck(3))],
+  ['I4', 'a refused publication that was delivered', edited(isAck(4), { kind: 'refused_publish' })],
+  ['I4', 'a refused publication that was acknowledged', and({ kind: 'refused_publish', n: 4 })],
+  ['I4', 'a subscriber that nobody has heard of', edited((one) => one.kind === 'expect', { subscriptions: 5 })],
+  ['I4', 'a client sent away for good', and({ kind: 'ended', client: 0 })],
+  ['I4', 'a message behind the end of a subscription', change(isDelivery(0, 4), (records, at) => {
+    records.splice(at, 0, { t: records[at].t, kind: 'told', client: 0, address, code: 2500 });
+  })],
+  ['I5', 'a reader of what nobody may read', and({ kind: 'subscribed', client: 2, address: closed, epoch: 'c', offset: 0, asked: false, recovered: false })],
+  ['I5', 'a reader without a yes', without((one) => one.kind === 'answer')],
+  ['I5', 'a reader in spite of a no', edited((one) => one.kind === 'answer', { read: false })],
+  ['I5', 'a message that nobody published', without((one) => one.kind === 'attempt' && one.n === 4)],
+  ['I5', 'a message of another address', edited((one) => one.kind === 'attempt' && one.n === 4, { address: 'load:room-1' })],
+  ['I5', 'what the clients saw of other addresses', edited((one) => one.kind === 'faults', { faults: { foreign: 1 } })],
+  ['I6', 'memory that does not come back', edited((one) => one.when === 'after', { rss: 200e6 })],
+  ['I6', 'descriptors that do not come back', edited((one) => one.when === 'after', { descriptors: 90 })],
+];
+
+for (const [invariant, name, records] of cases) {
+  test(`${invariant}: ${name}`, () => {
+    const { violations, byInvariant, texts } = judge(records);
+    assert.ok(violations > 0, 'nothing was found');
+    assert.ok(byInvariant[invariant] > 0, texts.join('\n'));
+  });
+}
+
+test('nothing recorded is no success', () => {
+  assert.ok(judge([]).violations > 0);
+});
