@@ -1,0 +1,101 @@
+// A steady flow of publications through the package for Node, each with an idempotency key, and each
+// tried again until somebody says what became of it: what a careful backend does.
+import { connect } from '@millrace/backend';
+import { delay, until } from '../system/harness.mjs';
+
+const TIMEOUT_MS = 3000;
+const GIVE_UP_MS = 90000; // since the first attempt, after stop()
+
+export class Publisher {
+  constructor(world, { perSecond, channels, prefix }) {
+    const [channel, resource] = prefix.split(':');
+    Object.assign(this, { world, perSecond, channels, channel, resource });
+    this.backend = connect({ endpoint: world.cluster.endpoint, timeoutMs: TIMEOUT_MS, maxPending: 3500 });
+    this.sent = 0;
+    this.acknowledged = 0;
+    this.refused = 0;
+    this.again = 0;
+    this.open = new Set();
+    this.tops = new Map(); // address -> {epoch, offset} of the last acknowledged publication
+    this.work = this.#run();
+  }
+
+  get records() {
+    return this.world.records;
+  }
+
+  target(at) {
+    return { name: this.channel, resourceId: `${this.resource}${at}` };
+  }
+
+  // One more publication, however long it takes; resolves when that is decided.
+  async publish(at = this.sent % this.channels, key = `${this.world.name}-${this.sent + 1}`) {
+    const n = ++this.sent;
+    const address = `${this.channel}:${this.resource}${at}`;
+    this.records.write('attempt', { n, address, key });
+    await this.decide(n, at, address, key);
+  }
+
+  // Nobody has said yet what became of number n.
+  async decide(n, at, address, key) {
+    this.open.add(n);
+    const payload = { n, a: address, pad: 'x'.repeat(64) };
+    let isInDoubt = false;
+    const givesUp = this.world.random.below(2) === 0; // when it is told that nothing was published
+    while (!this.isAbandoned) {
+      try {
+        const { epoch, offset, duplicate } = await this.backend.publish(this.target(at), payload, { key });
+        this.records.write('ack', { n, epoch, offset, duplicate: duplicate ?? false });
+        this.#acknowledged(address, epoch, offset);
+        this.open.delete(n);
+        return;
+      } catch (error) {
+        if (error.outcome === 'unknown') isInDoubt = true;
+        const isFinal = error.outcome === 'refused' && !isInDoubt && givesUp;
+        this.records.write(isFinal ? 'refused_publish' : 'again', { n, status: error.status, outcome: error.outcome });
+        if (isFinal) {
+          this.refused++;
+          this.open.delete(n);
+          return;
+        }
+        this.again++;
+        await delay(50 + this.world.random.below(200));
+      }
+    }
+  }
+
+  #acknowledged(address, epoch, offset) {
+    this.acknowledged++;
+    const top = this.tops.get(address);
+    if (!top || top.epoch !== epoch || top.offset < offset) this.tops.set(address, { epoch, offset });
+  }
+
+  async #run() {
+    let began = performance.now();
+    let due = this.sent;
+    while (!this.stopped) {
+      const missing = Math.floor(((performance.now() - began) / 1000) * this.perSecond);
+      for (; due < missing && !this.isPaused; due++) this.publish();
+      if (this.isPaused) {
+        began = performance.now();
+        due = 0;
+      }
+      await delay(10);
+    }
+  }
+
+  // Resolves when `count` more were acknowledged.
+  async more(count, ms = 60000) {
+    const goal = this.acknowledged + count;
+    await until(ms, `${count} acknowledgements`, () => this.acknowledged >= goal);
+  }
+
+  // No new ones; waits until all are decided, and no longer than GIVE_UP_MS.
+  async stop() {
+    this.stopped = true;
+    await this.work;
+    await until(GIVE_UP_MS, 'the last publications to be decided', () => this.open.size === 0).catch(() => {});
+    this.isAbandoned = true;
+    await this.backend.close({ now: true });
+  }
+}
