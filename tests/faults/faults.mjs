@@ -1,6 +1,10 @@
 // The faults, one after the other: how each is injected, and what only it promises. The rest is for the
 // checker. `run(world)` begins when the load runs, and ends when the fault is over.
-import { delay } from './world.mjs';
+import { join } from 'node:path';
+import { atEnd, freePort } from '../system/harness.mjs';
+import { Network, unableToPartition } from './network.mjs';
+import { Proxy } from './proxy.mjs';
+import { channels, delay, prefix } from './world.mjs';
 
 const seconds = (world, short, long) => (world.size.isShort ? short : long) * 1000;
 
@@ -47,4 +51,101 @@ export const faults = [
       world.cluster.broker.signal('SIGCONT');
     },
   },
+  {
+    id: 'F4',
+    name: 'the link between broker and gateways is cut, one way or both, slow, or garbles bytes',
+    // Gateway one is behind a network of the kernel, gateway two behind a proxy; the broker has sockets in a folder.
+    async prepare(world) {
+      const reason = await unableToPartition();
+      if (reason) world.say(`${reason}: a proxy stalls instead of the kernel's loss`);
+      world.sockets = { control: join(world.directory, 'control'), publications: join(world.directory, 'publications') };
+      world.proxies = {};
+      world.network = reason ? null : Network.open();
+      world.ends = {};
+      for (const [name, path] of Object.entries(world.sockets)) {
+        const ports = [await freePort(), await freePort()];
+        if (world.network) await world.network.relay(ports[0], path);
+        else await openProxy(world, `one ${name}`, `127.0.0.1:${ports[0]}`, path);
+        await openProxy(world, `two ${name}`, `127.0.0.1:${ports[1]}`, path);
+        world.ends[name] = [`tcp://${world.network?.host ?? '127.0.0.1'}:${ports[0]}`, `tcp://127.0.0.1:${ports[1]}`];
+      }
+    },
+    settings: (world) => ({ broker: Object.fromEntries(Object.entries(world.sockets).map(([name, path]) => [name, `ipc://${path}`])) }),
+    environment(world, name) {
+      const at = ['one', 'two'].indexOf(name);
+      if (at < 0) return {};
+      return { MILLRACE_GATEWAY_CONTROL: world.ends.control[at], MILLRACE_GATEWAY_PUBLICATIONS: world.ends.publications[at] };
+    },
+    async run(world) {
+      const stalls = { none: {}, near: { up: 'stall' }, far: { down: 'stall' }, both: { up: 'stall', down: 'stall' } };
+      const lose = (which) => (world.network ? world.network.lose(which) : behave(world, 'one', stalls[which]));
+      const longest = world.size.isShort ? [3] : [3, 10, world.random.pick([10, 60])];
+      for (const ms of longest) {
+        for (const which of world.size.isShort ? ['both', 'far'] : ['both', 'near', 'far']) {
+          world.inject(`partition of gateway one, ${which}, ${ms} s`);
+          lose(which);
+          await world.load(ms * 1000);
+          lose('none');
+          await world.load(3000);
+        }
+      }
+      world.inject('gateway two: 200 ms late, 50 ms more or less');
+      behave(world, 'two', { delayMs: 175, jitterMs: 50 });
+      await world.load(seconds(world, 4, 10));
+      world.inject('gateway two: connections end, and a byte of each new one is flipped');
+      behave(world, 'two', { flip: { first: 0, last: 100 }, cut: true });
+      await world.load(seconds(world, 6, 12));
+      behave(world, 'two', { cut: true });
+      world.over();
+      const flipped = Object.values(world.proxies).reduce((sum, proxy) => sum + proxy.flipped, 0);
+      if (flipped === 0) world.broken('I4', 'no byte was flipped: nothing was tried');
+    },
+  },
+  {
+    id: 'F6',
+    name: 'a gateway does not keep up, and the broker drops what is for it',
+    settings: () => ({ broker: { publications_queue: 10 } }),
+    async run(world) {
+      const [one] = world.cluster.gateways;
+      const count = world.size.isShort ? 8000 : 16000;
+      world.inject(`SIGSTOP of gateway one, and ${count} publications at once`);
+      one.child.signal('SIGSTOP');
+      const began = performance.now();
+      await world.publisher.burst(count, 2000);
+      await delay(Math.max(0, 3000 - (performance.now() - began)));
+      one.child.signal('SIGCONT');
+      world.over();
+      await world.expect(30000, 'I4', 'gateway one to see a hole: otherwise nothing was tried', async () => (await one.metric('gaps_total')) > 0);
+    },
+  },
+  {
+    id: 'F8',
+    name: 'subscribers stop reading',
+    settings: () => ({ gateway: { queue_bytes: 65536, send_buffer_bytes: 4096 } }),
+    async run(world) {
+      const [one, two] = world.cluster.gateways;
+      const slow = await world.herd([one, two], { connections: 20, subscriptions: channels, channels, prefix });
+      const before = await world.sizeOf('one', one.child);
+      world.inject('20 clients of all addresses stop reading');
+      slow.child.signal('SIGSTOP');
+      const waiting = world.publisher.burst(world.size.isShort ? 4000 : 8000, 1000); // more than any socket holds
+      await world.expect(60000, 'I4', 'gateway one to give up on them', async () => (await one.metric('closed_slow_total')) >= 20);
+      await waiting;
+      const after = await world.sizeOf('one', one.child);
+      const most = 20 * (65536 + 4096) + 16 * 1024 * 1024;
+      if (after.rss > before.rss + most) world.broken('I6', `gateway one grew from ${before.rss} to ${after.rss} bytes`);
+      slow.child.signal('SIGCONT');
+      world.over();
+    },
+  },
 ];
+
+async function openProxy(world, name, listen, to) {
+  world.proxies[name] = await Proxy.open(listen, to);
+  atEnd(() => world.proxies[name].close());
+}
+
+// Both links of one gateway.
+function behave(world, gateway, behaviour) {
+  for (const [name, proxy] of Object.entries(world.proxies)) if (name.startsWith(`${gateway} `)) proxy.behave(behaviour);
+}

@@ -29,17 +29,19 @@ export class Publisher {
   }
 
   // One more publication, however long it takes; resolves when that is decided.
-  async publish(at = this.sent % this.channels, key = `${this.world.name}-${this.sent + 1}`) {
+  async publish({ at = this.sent % this.channels, pad = 64 } = {}) {
     const n = ++this.sent;
+    const key = `${this.world.name}-${n}`;
     const address = `${this.channel}:${this.resource}${at}`;
     this.records.write('attempt', { n, address, key });
-    await this.decide(n, at, address, key);
+    await this.decide(n, at, key, pad);
   }
 
   // Nobody has said yet what became of number n.
-  async decide(n, at, address, key) {
+  async decide(n, at, key, pad = 64) {
+    const address = `${this.channel}:${this.resource}${at}`;
     this.open.add(n);
-    const payload = { n, a: address, pad: 'x'.repeat(64) };
+    const payload = { n, a: address, pad: 'x'.repeat(pad) };
     let isInDoubt = false;
     const givesUp = this.world.random.below(2) === 0; // when it is told that nothing was published
     while (!this.isAbandoned) {
@@ -88,6 +90,13 @@ export class Publisher {
   async more(count, ms = 60000) {
     const goal = this.acknowledged + count;
     await until(ms, `${count} acknowledgements`, () => this.acknowledged >= goal);
+  }
+
+  // `count` more at once, as fast as they are taken.
+  async burst(count, pad) {
+    for (let done = 0; done < count; done += 1000) {
+      await Promise.all(Array.from({ length: Math.min(1000, count - done) }, () => this.publish({ pad })));
+    }
   }
 
   // No new ones; waits until all are decided, and no longer than GIVE_UP_MS.

@@ -158,6 +158,18 @@ export class World {
     });
   }
 
+  // Nobody is left behind: each process says that it can do its work.
+  async ready(ms = 30000) {
+    const pages = { broker: this.cluster.brokerAdmin };
+    for (const { name, admin } of this.cluster.gateways) pages[name] = admin;
+    for (const [name, page] of Object.entries(pages)) {
+      await this.expect(ms, 'I4', `${name} to be ready again`, async () => {
+        const answer = await httpGet(`${page}/readyz`).catch(() => null);
+        return answer?.status === 200;
+      });
+    }
+  }
+
   processes() {
     const all = { broker: this.cluster.broker };
     for (const gateway of this.cluster.gateways) all[gateway.name] = gateway.child;
@@ -217,6 +229,7 @@ export class World {
       if (!this.isOver) this.over();
       await this.load(this.size.sideMs);
       await this.whole();
+      await this.ready();
       await this.publisher.stop();
       await until(SETTLE_MS, 'all to have everything', () => this.#isSettled()).catch((error) => this.say(error.message));
       await this.#rested();
@@ -245,11 +258,6 @@ export class World {
 
   logs() {
     return this.cluster?.logs() ?? '';
-  }
-
-  async readiness(gateway) {
-    const { status, text } = await httpGet(`${gateway.admin}/readyz`);
-    return { status, ...JSON.parse(text) };
   }
 }
 
