@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "gateway/link_watch.h"
 #include "proto/bus_codec.h"
 #include "proto/limits.h"
 #include "proto/status.h"
@@ -23,6 +24,7 @@
 #define HANDSHAKE_MS       5000
 #define HELLO_AGAIN_MS     1000
 #define HELLO_BLOCKED_MS   20
+#define LINKS              2 /* control, publications */
 
 /* One ZeroMQ socket on the loop. Its descriptor is readable when something may have happened; any
  * call may eat that sign, so `maybe` stays true until the socket was asked and had nothing. */
@@ -35,6 +37,15 @@ struct source {
 };
 
 enum { CONTROL_EVENTS, PUBLICATION_EVENTS, CONTROL, PUBLICATIONS, SOURCES };
+
+/* One of the two links: what becomes of its connection. */
+struct link {
+    uv_timer_t timer;
+    bus_link_t *owner;
+    size_t source;
+    char *endpoint;
+    struct link_watch watch;
+};
 
 enum link_state { LINK_DOWN, LINK_GREETING, LINK_REFUSED, LINK_UP };
 
@@ -51,7 +62,9 @@ struct bus_link {
     struct buffer refusal; /* the last one that was logged */
     bool was_welcome;
     bool is_replaced;
-    size_t handles; /* on the loop: the greeter, then the sources' */
+    struct link links[LINKS];
+    size_t sources_watched; /* have a handle on the loop */
+    size_t handles;         /* on the loop: the greeter, then the sources' */
 };
 
 /* --- asking a socket --- */
@@ -283,29 +296,59 @@ static uint16_t event_of(struct span part)
     return event;
 }
 
-static void on_control_event(bus_link_t *self, struct span part, int64_t now_ms)
+/* --- a link that ZeroMQ has given up --- */
+
+static void watch_link(struct link *link, enum link_event event, int64_t now_ms);
+
+/* Disconnecting first: ZeroMQ connects a socket of these types to an endpoint only once, and to it
+ * the one that it gave up counts. The topics are told to the broker anew by ZeroMQ. */
+static void on_given_up(uv_timer_t *timer)
 {
-    switch (event_of(part)) {
-    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-        greet(self);
-        break;
-    case ZMQ_EVENT_DISCONNECTED:
-        link_down(self, now_ms);
-        break;
-    default:
-        break;
-    }
+    struct link *link = timer->data;
+    bus_link_t *self = link->owner;
+    struct source *source = &self->sources[link->source];
+    log_warn("link_renewed", LOG_TEXT("endpoint", link->endpoint));
+    self->metrics->bus_renewed_total++;
+    source->maybe = true;
+    zmq_disconnect(source->socket, link->endpoint);
+    bool connects = zmq_connect(source->socket, link->endpoint) == 0;
+    if (!connects)
+        log_error("link_failed", LOG_TEXT("error", zmq_strerror(errno)));
+    watch_link(link, LINK_TRIED, clock_monotonic_ms());
+    if (!connects) /* once more, after a while */
+        watch_link(link, LINK_LOST, clock_monotonic_ms());
+}
+
+static void watch_link(struct link *link, enum link_event event, int64_t now_ms)
+{
+    link_watch_take(&link->watch, event, now_ms);
+    int64_t due_ms = link_watch_due(&link->watch, now_ms);
+    if (due_ms < 0)
+        uv_timer_stop(&link->timer);
+    else
+        uv_timer_start(&link->timer, on_given_up, (uint64_t)due_ms, 0);
+}
+
+static void on_link_event(struct link *link, uint16_t event, int64_t now_ms)
+{
+    watch_link(link, event == ZMQ_EVENT_DISCONNECTED ? LINK_LOST : LINK_TRIED, now_ms);
+    bool is_control = link->source == CONTROL;
+    if (is_control && event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+        greet(link->owner);
+    else if (is_control && event == ZMQ_EVENT_DISCONNECTED)
+        link_down(link->owner, now_ms);
+    else if (event == ZMQ_EVENT_DISCONNECTED)
+        hub_publications_lost(link->owner->hub, now_ms);
 }
 
 static void on_message(bus_link_t *self, size_t source, struct span message, int64_t now_ms)
 {
     switch (source) {
     case CONTROL_EVENTS:
-        on_control_event(self, message, now_ms);
+        on_link_event(&self->links[0], event_of(message), now_ms);
         break;
     case PUBLICATION_EVENTS:
-        if (event_of(message) == ZMQ_EVENT_DISCONNECTED)
-            hub_publications_lost(self->hub, now_ms);
+        on_link_event(&self->links[1], event_of(message), now_ms);
         break;
     case CONTROL:
         on_control(self, message, now_ms);
@@ -405,7 +448,8 @@ static bool open_monitor(bus_link_t *self, size_t index, size_t watched, const c
 {
     return open_socket(self, index, ZMQ_PAIR) &&
            zmq_socket_monitor(self->sources[watched].socket, endpoint,
-                              ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) == 0 &&
+                              ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                                  ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CONNECT_RETRIED) == 0 &&
            zmq_connect(self->sources[index].socket, endpoint) == 0;
 }
 
@@ -429,7 +473,9 @@ static bool open_sockets(bus_link_t *self)
 
 static bool connect_to(bus_link_t *self, size_t index, const char *endpoint, struct buffer *why)
 {
-    if (zmq_connect(self->sources[index].socket, endpoint) == 0)
+    struct link *link = &self->links[index];
+    link->endpoint = strdup(endpoint);
+    if (link->endpoint && zmq_connect(self->sources[link->source].socket, endpoint) == 0)
         return true;
     buffer_printf(why, "cannot connect to %s: %s", endpoint, zmq_strerror(errno));
     return false;
@@ -444,12 +490,27 @@ static bool watch(bus_link_t *self, uv_loop_t *loop)
         if (zmq_getsockopt(source->socket, ZMQ_FD, &fd, &size) != 0 ||
             uv_poll_init(loop, &source->poll, fd) != 0)
             return false;
+        self->sources_watched++;
         self->handles++;
         source->poll.data = source;
         source->maybe = true;
         uv_poll_start(&source->poll, UV_READABLE, on_readable);
     }
     return true;
+}
+
+static void begin_timers(bus_link_t *self, uv_loop_t *loop)
+{
+    uv_timer_init(loop, &self->greeter);
+    self->greeter.data = self;
+    for (size_t i = 0; i < LINKS; i++) {
+        struct link *link = &self->links[i];
+        link->owner = self;
+        link->source = i == 0 ? CONTROL : PUBLICATIONS;
+        uv_timer_init(loop, &link->timer);
+        link->timer.data = link;
+    }
+    self->handles = 1 + LINKS;
 }
 
 bus_link_t *bus_link_new(uv_loop_t *loop, hub_t *hub, const struct bus_link_settings *settings,
@@ -460,16 +521,14 @@ bus_link_t *bus_link_new(uv_loop_t *loop, hub_t *hub, const struct bus_link_sett
         return NULL;
     self->hub = hub;
     self->metrics = metrics;
-    uv_timer_init(loop, &self->greeter);
-    self->handles = 1;
-    self->greeter.data = self;
+    begin_timers(self, loop);
     self->name = strdup(settings->name);
     self->incarnation = settings->incarnation;
     bool is_open = self->name && open_sockets(self) && watch(self, loop);
     if (!is_open)
         buffer_printf(why, "cannot open ZeroMQ sockets: %s", zmq_strerror(errno));
-    if (is_open && connect_to(self, CONTROL, settings->control, why) &&
-        connect_to(self, PUBLICATIONS, settings->publications, why))
+    if (is_open && connect_to(self, 0, settings->control, why) &&
+        connect_to(self, 1, settings->publications, why))
         return self;
     bus_link_destroy(&self);
     return NULL;
@@ -480,6 +539,8 @@ static void on_closed(uv_handle_t *handle)
     bus_link_t *self = handle->data;
     if (--self->handles > 0)
         return;
+    for (size_t i = 0; i < LINKS; i++)
+        free(self->links[i].endpoint);
     free(self->name);
     buffer_free(&self->refusal);
     free(self);
@@ -491,9 +552,13 @@ void bus_link_destroy(bus_link_t **self_p)
     *self_p = NULL;
     if (!self)
         return;
-    for (size_t i = 0; i + 1 < self->handles; i++) {
+    for (size_t i = 0; i < self->sources_watched; i++) {
         self->sources[i].poll.data = self;
         uv_close((uv_handle_t *)&self->sources[i].poll, on_closed);
+    }
+    for (size_t i = 0; i < LINKS; i++) {
+        self->links[i].timer.data = self;
+        uv_close((uv_handle_t *)&self->links[i].timer, on_closed);
     }
     uv_close((uv_handle_t *)&self->greeter, on_closed);
     for (size_t i = SOURCES; i-- > 0;)

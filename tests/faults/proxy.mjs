@@ -33,7 +33,8 @@ export class Proxy {
   // What it does from now on, to bytes towards the target (`up`) and from it (`down`):
   //   up, down     'pass', or 'stall': nothing goes that way until it passes again; then all of it does
   //   delayMs      how much later bytes arrive, up to jitterMs more
-  //   flip         {first, last}: one byte between these two of each new connection is flipped, each way
+  //   flip         {first, last, way}: one bit between these two bytes of each new connection is flipped; way:
+  //                'up' or 'down', without it both
   //   endAfter     a new connection ends after so many bytes
   //   cut          true: all connections end now
   behave({ up = 'pass', down = 'pass', delayMs = 0, jitterMs = 0, flip = null, endAfter = Infinity, cut = false } = {}) {
@@ -69,7 +70,7 @@ export class Proxy {
 class Flow {
   constructor(proxy, direction, from, to) {
     Object.assign(this, { proxy, direction, from, to, seen: 0, queue: [], lastMs: 0, timer: null });
-    const { flip } = proxy;
+    const flip = proxy.flip?.way === undefined || proxy.flip.way === direction ? proxy.flip : null;
     this.flipAt = flip ? flip.first + Math.floor(Math.random() * (flip.last - flip.first)) : -1;
     this.endAfter = proxy.endAfter;
     from.on('data', (data) => this.#take(data));
