@@ -1,9 +1,11 @@
-// A network that changes a byte of the greeting: ZeroMQ gives up such a link for ever, we do not.
+// A network that changes a byte of the greeting: ZeroMQ gives up such a link for ever, gateways and the
+// packages for backends do not.
 import assert from 'node:assert/strict';
 import { Proxy } from '../faults/proxy.mjs';
 import { Client } from './client.mjs';
 import { Backend } from './backend.mjs';
 import { atEnd, Cluster, freePort, patience, scenario, until } from './harness.mjs';
+import { kinds } from './packages.mjs';
 
 // In the name of the mechanism: no greeting that anybody understands.
 const garbled = { flip: { first: 14, last: 16, way: 'down' }, cut: true };
@@ -38,3 +40,19 @@ scenario('a gateway whose links were garbled comes back, and its clients miss no
   assert.deepEqual((await reader.publication('chat')).data, { n: 2 });
   assert.ok((await cluster.gateway.event('link_renewed')).endpoint.startsWith('tcp://127.0.0.1:'));
 });
+
+for (const [kind, open] of Object.entries(kinds)) {
+  const other = new Cluster();
+  scenario(`${kind}: a backend whose link was garbled comes back`, other, async () => {
+    atEnd(() => other.stop());
+    await other.start();
+    const link = await proxyTo(() => other.endpoint);
+    const backend = await open({ endpoint: link.endpoint, timeoutMs: 60000 });
+    await backend.ping();
+    link.behave(garbled);
+    const asked = backend.publish({ name: 'chat' }, { n: 1 }, { key: 'once' });
+    await until(patience, 'the link to be garbled', () => link.flipped > 0);
+    link.behave();
+    assert.equal((await asked).offset, 1);
+  });
+}

@@ -14,6 +14,9 @@ That a connection broke is seen when there is nothing to receive and the socket 
 more: then all replies of that connection were read, and those that are not there will not come.
 ZeroMQ waits RECONNECT_MS before it connects again, and we look each SLICE_MS.
 
+ZeroMQ gives up for ever when what it read made no sense, as a network may garble it, and does not say
+so: what has not been connected for REDIAL seconds is connected anew.
+
 One thread owns the socket and all of this. Callers put requests into its inbox and wake it.
 
 A listener is for what the broker says unasked. While there is one, we are connected or try to be, and look
@@ -43,6 +46,7 @@ from .errors import BadInputError, ClosedError, DisconnectedError, MillraceError
 
 SLICE_MS = 50
 RECONNECT_MS = 250
+REDIAL = 3.0
 HEARTBEAT_MS = 2000
 HEARTBEAT_TIMEOUT_MS = 6000
 #: A reply that has not come by then is not waited for any longer, not even to be thrown away.
@@ -124,6 +128,7 @@ class Link:
         self._instance: Optional[str] = None  # of the broker, once this connection's greeting was answered
         self._must_greet = True
         self._connection = 0  # counts them
+        self._dialed = time.monotonic()  # or when it was last seen to be connected
         self._blocked = False  # ZeroMQ took nothing the last time
         self._heard = 0.0
         self._next_deadline = float("inf")
@@ -447,14 +452,28 @@ class Link:
         try:
             self._socket.send(data, zmq.DONTWAIT)
         except zmq.Again:
-            self._blocked = True
+            self._block()
             return False
         self._blocked = False
+        self._dialed = time.monotonic()
         return True
+
+    def _block(self) -> None:
+        """Without a connection the socket takes nothing."""
+        self._blocked = True
+        now = time.monotonic()
+        if now - self._dialed < REDIAL:
+            return
+        self._dialed = now
+        try:
+            self._socket.disconnect(self._endpoint)
+        except zmq.ZMQError:
+            pass  # it was forgotten indeed
+        self._socket.connect(self._endpoint)
 
     def _send(self, request: Request) -> bool:
         if not self._events() & zmq.POLLOUT:
-            self._blocked = True
+            self._block()
             return False
         if request.future is not None and not self._start(request):
             return True  # cancelled in this moment
@@ -531,6 +550,7 @@ class Link:
         self._fail(request, DisconnectedError(f"{why}; whether the request arrived is not known", outcome="unknown"))
 
     def _lost(self) -> None:
+        self._dialed = time.monotonic()
         for request in self._sent.values():
             if request.state == DONE or request.future is None:
                 continue

@@ -16,6 +16,9 @@
 // then all replies of that connection were read, and those that are not there will not come.
 // ZeroMQ waits RECONNECT_MS before it connects again, and we look each SLICE_MS.
 //
+// ZeroMQ gives up for ever when what it read made no sense, as a network may garble it, and does not say so: what
+// has not been connected for REDIAL_MS is connected anew.
+//
 // Nothing here keeps the process alive while no request is waiting and nobody listens: there is no
 // pending receive then, and the timer is unreferenced.
 //
@@ -31,6 +34,7 @@ import { decode, encode } from './wire.js';
 
 const SLICE_MS = 50;
 const RECONNECT_MS = 250;
+const REDIAL_MS = 3000;
 const HEARTBEAT_MS = 2000;
 const HEARTBEAT_TIMEOUT_MS = 6000;
 // A reply that has not come by then is not waited for any longer, not even to be thrown away.
@@ -68,6 +72,7 @@ export class Link {
   #instance = null; // of the broker, once this connection's greeting was answered
   #mustGreet = true;
   #heardMs = 0;
+  #dialedMs = performance.now(); // or when it was last seen to be connected
   #listener = null;
 
   #timer = null;
@@ -328,7 +333,21 @@ export class Link {
     else if (entry.state === SENDING) this.#wasSent(entry);
   }
 
+  // Without a connection the socket takes nothing.
+  #redial() {
+    const now = performance.now();
+    if (now - this.#dialedMs < REDIAL_MS) return;
+    this.#dialedMs = now;
+    try {
+      this.#socket.disconnect(this.#endpoint);
+    } catch {
+      // it was forgotten indeed
+    }
+    this.#socket.connect(this.#endpoint);
+  }
+
   #wasSent(entry) {
+    this.#dialedMs = performance.now();
     if (entry.isNote) return;
     entry.state = SENT;
     this.#sent.set(entry.id, entry);
@@ -341,6 +360,7 @@ export class Link {
   }
 
   #wasNotSent(entry, failure) {
+    if (isAgain(failure)) this.#redial();
     if (entry.isOwn) return;
     entry.state = QUEUED;
     if (entry.ended) this.#fail(entry, entry.ended(unsent(entry)));
@@ -412,6 +432,7 @@ export class Link {
   }
 
   #lost() {
+    this.#dialedMs = performance.now();
     for (const entry of this.#sent.values()) {
       if (entry.state === DONE || entry.isOwn) continue;
       if (!entry.isSafe || !this.#instance) {
