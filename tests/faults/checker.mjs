@@ -36,7 +36,7 @@ export class Checker {
   #grants = new Map(); // `user address` -> {read, t}
   #footprints = new Map();
   #over = null; // when the fault was over
-  #lastTrouble = 0;
+  #lastTrouble = { t: 0, text: '' };
 
   take(record) {
     const handle = this[`_${record.kind}`];
@@ -49,8 +49,8 @@ export class Checker {
     if (this.texts.length < KEPT) this.texts.push(`${invariant}: ${text}`);
   }
 
-  #trouble(t) {
-    if (t > this.#lastTrouble) this.#lastTrouble = t;
+  #trouble({ t, kind }, what) {
+    if (t > this.#lastTrouble.t) this.#lastTrouble = { t, text: `${kind} of ${what}` };
   }
 
   // --- what the suite says of itself ---
@@ -102,7 +102,8 @@ export class Checker {
     this.#attempts.set(n, { t, address, outcome: null });
   }
 
-  _ack({ t, n, epoch, offset }) {
+  _ack(record) {
+    const { t, n, epoch, offset } = record;
     const attempt = this.#attempts.get(n);
     if (!attempt) return this.#violate('I4', `${n} was acknowledged, and never published`);
     if (attempt.outcome === 'refused') this.#violate('I4', `${n} was refused and acknowledged`);
@@ -113,7 +114,7 @@ export class Checker {
     this.#place(attempt.address, epoch, offset, n, 'was acknowledged');
     const top = this.#tops.get(attempt.address);
     if (!top || top.epoch !== epoch || top.offset < offset) this.#tops.set(attempt.address, { epoch, offset });
-    if (t - attempt.t > LATE_MS) this.#trouble(t);
+    if (t - attempt.t > LATE_MS) this.#trouble(record, `${n} after ${Math.round(t - attempt.t)} ms`);
   }
 
   _refused_publish({ n }) {
@@ -159,7 +160,7 @@ export class Checker {
     const { t, epoch, offset, asked, recovered } = record;
     const one = this.#subscription(record);
     this.#mayRead(one, t, 'was subscribed');
-    if (one.state !== 'new') this.#trouble(t);
+    if (one.state !== 'new') this.#trouble(record, one.key);
     if (asked !== (one.position !== null)) this.#violate('I4', `${one.key} ${asked ? 'asked for a place that it never had' : 'forgot its place'}`);
     if (recovered && (epoch !== one.epoch || offset !== one.position)) {
       this.#violate('I4', `${one.key} was recovered at ${epoch} ${offset}, and is at ${one.epoch} ${one.position}`);
@@ -195,16 +196,17 @@ export class Checker {
     if (!attempt) return this.#violate('I5', `${one.key} got ${n}, which nobody published`);
     if (attempt.address !== one.address) this.#violate('I5', `${one.key} got ${n}, which is for ${attempt.address}`);
     attempt.isDelivered = true;
-    if (t - attempt.t > LATE_MS) this.#trouble(t);
+    if (t - attempt.t > LATE_MS) this.#trouble(record, `${n} to ${one.key} after ${Math.round(t - attempt.t)} ms`);
   }
 
   _told(record) {
-    this.#subscription(record).state = 'told';
-    this.#trouble(record.t);
+    const one = this.#subscription(record);
+    one.state = 'told';
+    this.#trouble(record, one.key);
   }
 
   _refused_for_now(record) {
-    this.#trouble(record.t);
+    this.#trouble(record, record.address ?? record.client);
     if (record.address) this.#subscription(record).state = 'refused for now';
   }
 
@@ -216,8 +218,9 @@ export class Checker {
     this.#subscription(record).state = 'revoked';
   }
 
-  _disconnected({ t, herd, client }) {
-    this.#trouble(t);
+  _disconnected(record) {
+    const { herd, client } = record;
+    this.#trouble(record, client);
     for (const one of this.#clients.get(`${herd ?? 0} ${client}`) ?? []) if (one.state === 'live') one.state = 'away';
   }
 
@@ -274,7 +277,8 @@ export class Checker {
       repaired: this.repaired + this.recovered,
       told_lost: this.toldLost,
       violations: this.violations,
-      recovery_ms: this.#over === null ? 0 : Math.round(Math.max(0, this.#lastTrouble - this.#over)),
+      recovery_ms: this.#over === null ? 0 : Math.round(Math.max(0, this.#lastTrouble.t - this.#over)),
+      last_trouble: this.#lastTrouble.text,
       texts: this.texts,
     };
   }

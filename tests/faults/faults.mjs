@@ -1,8 +1,13 @@
 // The faults, one after the other: how each is injected, and what only it promises. The rest is for the
 // checker. `run(world)` begins when the load runs, and ends when the fault is over.
+import { execFileSync } from 'node:child_process';
+import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { atEnd, freePort } from '../system/harness.mjs';
+import { atEnd, Child, freePort, httpGet, programs, temporaryDirectory } from '../system/harness.mjs';
+import { copyStore, judgeDamaged } from './damage.mjs';
+import { dieWhileAsking, stages } from './half_message.mjs';
 import { Network, unableToPartition } from './network.mjs';
+import { errors, Orders } from './orders.mjs';
 import { Proxy } from './proxy.mjs';
 import { channels, delay, prefix } from './world.mjs';
 
@@ -138,7 +143,134 @@ export const faults = [
       world.over();
     },
   },
+  {
+    id: 'F13',
+    name: 'backends die in the middle of a publication, and it is sent again',
+    async run(world) {
+      const { publisher, cluster, records } = world;
+      const rounds = world.size.isShort ? 60 : 300;
+      world.inject(`${rounds} backends die`);
+      const one = async (i) => {
+        const { n, at, address, key } = publisher.begin();
+        const stage = stages[i % stages.length];
+        const { name: channel, resourceId: resource } = publisher.target(at);
+        const request = { op: 'publish', id: 1, channel, resource, payload: publisher.payload(n, address), key };
+        const reply = await dieWhileAsking(cluster.endpoint, request, stage);
+        if (reply?.ok) records.write('ack', { n, epoch: reply.epoch, offset: reply.offset });
+        if (stage === stages.at(-1) && !reply?.ok) world.broken('I4', `no answer to ${n}: ${JSON.stringify(reply)}`);
+        await publisher.decide(n, at, key);
+      };
+      for (let i = 0; i < rounds; i += 20) {
+        await Promise.all(Array.from({ length: 20 }, (_, j) => one(i + j)));
+        await world.load(300);
+      }
+    },
+  },
+  {
+    id: 'F15',
+    name: 'the disk is full, fails or hangs',
+    async prepare(world) {
+      world.orders = new Orders(join(world.directory, 'orders'));
+      atEnd(() => world.orders.close());
+      world.disk = process.getuid() === 0 ? await smallDisk() : null;
+      if (!world.disk) world.say('no root: no small file system of its own');
+    },
+    settings: (world) => ({ store: { hang_ms: 1000, ...(world.disk && { path: join(world.disk, 'millrace.db') }) } }),
+    environment: (world, name) => (name === 'broker' ? world.orders.environment : {}),
+    async run(world) {
+      const { orders } = world;
+      const filler = world.disk && join(world.disk, 'filler');
+      const obey = (order) => ({ fail: () => orders.give(order), mend: () => orders.give() });
+      const all = [
+        ['the disk is full', filler ? { fail: () => fill(filler), mend: () => rm(filler) } : obey({ writeError: errors.ENOSPC })],
+        ['fsync fails', obey({ syncError: errors.EIO })],
+        ['each write ends in the middle', obey({ shortWrite: 1 })],
+        ['writes find no space', obey({ writeError: errors.ENOSPC })],
+        ['fsync takes 3 s', obey({ syncMs: 3000 })],
+      ];
+      for (const [text, { fail, mend }] of world.size.isShort ? all.slice(0, 2) : all) {
+        world.inject(text);
+        await fail();
+        await world.expect(20000, 'I4', 'the broker to say that its store fails', async () => (await httpGet(`${world.cluster.brokerAdmin}/readyz`)).status === 503);
+        const { acknowledged } = world.publisher;
+        await world.load(seconds(world, 2, 5));
+        const more = world.publisher.acknowledged - acknowledged;
+        if (!text.includes('takes') && more > 0) world.broken('I1', `${more} were acknowledged while ${text}`);
+        await mend();
+        if (text === all.at(world.size.isShort ? 1 : -1)[0]) world.over();
+        await world.publisher.more(world.size.perSecond);
+      }
+      await logToNowhere(world);
+    },
+  },
+  {
+    id: 'F16',
+    name: 'the file of the store is damaged, or its log ends early',
+    async run(world) {
+      const { publisher, cluster } = world;
+      const places = world.size.isShort ? 20 : 70;
+      await world.killBroker();
+      const from = join(world.directory, 'store');
+      await mkdir(from);
+      await copyStore(cluster.directory, from);
+      const addresses = Array.from({ length: channels }, (_, at) => {
+        const address = `${prefix}${at}`;
+        return { target: publisher.target(at), top: publisher.tops.get(address), placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`) };
+      });
+      await cluster.startBroker();
+      world.over();
+      world.inject(`${places} copies of its store are damaged, each at one place`);
+      const count = { refused: 0, started: 0, 'went back': 0 };
+      for (let i = 0; i < places; i++) {
+        const { place, outcome, wrong, wentBack } = await judgeDamaged(world, from, addresses);
+        if (wentBack) count['went back']++;
+        count[outcome]++;
+        for (const text of wrong) world.broken('I3', `${place}: ${text}`);
+      }
+      world.status(`${count.started} started, ${count['went back']} of them at earlier positions, ${count.refused} refused;`);
+    },
+  },
 ];
+
+// A file system of its own, of which nothing is left over for others.
+async function smallDisk() {
+  const disk = await temporaryDirectory();
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', disk]);
+  atEnd(async () => {
+    execFileSync('umount', ['--lazy', disk]);
+    await rm(disk, { recursive: true });
+  });
+  return disk;
+}
+
+// To the last byte.
+async function fill(path) {
+  const file = await open(path, 'w');
+  const piece = Buffer.alloc(65536);
+  try {
+    for (let size = piece.length; size >= 512; ) {
+      const isTaken = await file.write(piece, 0, size).then(() => true, () => false);
+      if (!isTaken) size /= 2;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+// A gateway whose log can never be written starts and lives.
+async function logToNowhere(world) {
+  const { cluster } = world;
+  const [admin, port] = [await freePort(), await freePort()];
+  const child = new Child('gateway without a log', 'sh', ['-c', `exec ${programs.gateway} --config ${cluster.file} 2>/dev/full`], {
+    env: { MILLRACE_GATEWAY_NAME: 'three', MILLRACE_GATEWAY_ADMIN_PORT: `${admin}`, MILLRACE_GATEWAY_LISTEN_PORT: `${port}` },
+  });
+  await world.expect(10000, 'I4', 'a gateway that cannot log to be ready', async () => {
+    const page = await httpGet(`http://127.0.0.1:${admin}/readyz`).catch(() => null);
+    return page?.status === 200;
+  });
+  const { code } = await child.stop();
+  if (code !== 0) world.broken('I4', `a gateway that could not log ended with ${code}`);
+}
 
 async function openProxy(world, name, listen, to) {
   world.proxies[name] = await Proxy.open(listen, to);

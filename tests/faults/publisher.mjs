@@ -16,6 +16,7 @@ export class Publisher {
     this.refused = 0;
     this.again = 0;
     this.open = new Set();
+    this.places = new Map(); // `address epoch offset` -> n, acknowledged
     this.tops = new Map(); // address -> {epoch, offset} of the last acknowledged publication
     this.work = this.#run();
   }
@@ -28,27 +29,37 @@ export class Publisher {
     return { name: this.channel, resourceId: `${this.resource}${at}` };
   }
 
-  // One more publication, however long it takes; resolves when that is decided.
-  async publish({ at = this.sent % this.channels, pad = 64 } = {}) {
+  payload(n, address, pad = 64) {
+    return { n, a: address, pad: 'x'.repeat(pad) };
+  }
+
+  // A number of its own for a publication that somebody else sends: {n, at, address, key}.
+  begin(at = this.sent % this.channels) {
     const n = ++this.sent;
-    const key = `${this.world.name}-${n}`;
     const address = `${this.channel}:${this.resource}${at}`;
+    const key = `${this.world.name}-${n}`;
     this.records.write('attempt', { n, address, key });
+    return { n, at, address, key };
+  }
+
+  // One more publication, however long it takes; resolves when that is decided.
+  async publish({ pad } = {}) {
+    const { n, at, key } = this.begin();
     await this.decide(n, at, key, pad);
   }
 
   // Nobody has said yet what became of number n.
-  async decide(n, at, key, pad = 64) {
+  async decide(n, at, key, pad) {
     const address = `${this.channel}:${this.resource}${at}`;
     this.open.add(n);
-    const payload = { n, a: address, pad: 'x'.repeat(pad) };
+    const payload = this.payload(n, address, pad);
     let isInDoubt = false;
     const givesUp = this.world.random.below(2) === 0; // when it is told that nothing was published
     while (!this.isAbandoned) {
       try {
         const { epoch, offset, duplicate } = await this.backend.publish(this.target(at), payload, { key });
         this.records.write('ack', { n, epoch, offset, duplicate: duplicate ?? false });
-        this.#acknowledged(address, epoch, offset);
+        this.#acknowledged(n, address, epoch, offset);
         this.open.delete(n);
         return;
       } catch (error) {
@@ -66,7 +77,8 @@ export class Publisher {
     }
   }
 
-  #acknowledged(address, epoch, offset) {
+  #acknowledged(n, address, epoch, offset) {
+    this.places.set(`${address} ${epoch} ${offset}`, n);
     this.acknowledged++;
     const top = this.tops.get(address);
     if (!top || top.epoch !== epoch || top.offset < offset) this.tops.set(address, { epoch, offset });

@@ -252,6 +252,7 @@ export class World {
     }
     await this.records.end();
     const row = await checkFiles(this.paths);
+    this.say(`checked: ${row.violations} violations; the last trouble was ${row.last_trouble || 'none'}, ${row.recovery_ms} ms after the fault`);
     if (row.violations === 0) await rm(this.directory, { recursive: true });
     return { ...row, directory: this.directory };
   }

@@ -1,0 +1,100 @@
+// The file of a store, damaged at some place, and what a broker makes of it.
+import { copyFile, open, stat, truncate, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { connect } from '@millrace/backend';
+import { Child, freePort, httpGet, patience, programs, until, within } from '../system/harness.mjs';
+
+const files = ['millrace.db', 'millrace.db-wal'];
+
+// A copy of what a killed broker has left, for the picking.
+export async function copyStore(from, to) {
+  for (const name of files) {
+    if (existsSync(join(from, name))) await copyFile(join(from, name), join(to, name));
+    else await writeFile(join(to, name), '');
+  }
+}
+
+async function flipByte(path, at) {
+  const file = await open(path, 'r+');
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, at);
+  byte[0] ^= 1 << (at % 8);
+  await file.write(byte, 0, 1, at);
+  await file.close();
+}
+
+// One place, chosen by `random`: a byte of either file, or where the log ends (a multiple of 512). A text that says which.
+export async function damage(directory, random) {
+  const path = join(directory, random.pick(files));
+  const isLog = path.endsWith('-wal');
+  const { size } = await stat(path);
+  if (size === 0) return 'nothing';
+  if (isLog && random.below(2) === 0) {
+    const at = 512 * random.below(Math.ceil(size / 512));
+    await truncate(path, at);
+    return `the log ends at ${at} of ${size}`;
+  }
+  const at = random.below(size);
+  await flipByte(path, at);
+  return `byte ${at} of ${size} of the ${isLog ? 'log' : 'file'} is another`;
+}
+
+async function startOn(directory, settings) {
+  const tcp = async () => `tcp://127.0.0.1:${await freePort()}`;
+  const [endpoint, admin] = [await tcp(), await freePort()];
+  const child = new Child('damaged broker', programs.broker, ['--config', settings], {
+    env: {
+      MILLRACE_BROKER_CONTROL: await tcp(), MILLRACE_BROKER_PUBLICATIONS: await tcp(), MILLRACE_BROKER_BACKENDS: endpoint,
+      MILLRACE_BROKER_ADMIN_PORT: `${admin}`, MILLRACE_STORE_PATH: join(directory, files[0]),
+    },
+  });
+  const starts = until(patience, 'a damaged broker to start', async () => {
+    if (child.end) return 'refused';
+    const page = await httpGet(`http://127.0.0.1:${admin}/healthz`).catch(() => null);
+    return page?.status === 200 && 'started';
+  });
+  return { child, endpoint, outcome: await starts };
+}
+
+// {wrong: text or null, wentBack} of one address. `top` was acknowledged last there, `placed(epoch, offset)` is the
+// number of what was acknowledged at a place. A log of SQLite that is cut or damaged ends earlier: nobody can see
+// that, but the positions that subscribers have are beyond it, and they are told.
+async function wrongAt(backend, target, top, placed) {
+  const { publications, epoch, offset } = await backend.history(target, { limit: 300 });
+  for (const { offset: at, payload } of publications) {
+    const n = placed(epoch, at);
+    if (n !== undefined && n !== payload.n) return { wrong: `${payload.n} is at ${epoch} ${at}, which is ${n}'s place` };
+  }
+  return { wrong: null, wentBack: epoch === top.epoch && offset < top.offset };
+}
+
+// {place, outcome: 'refused' | 'started', wrong: [text], wentBack}
+export async function judgeDamaged(world, from, addresses) {
+  const directory = await mkdtemp(join(world.directory, 'damaged-'));
+  await copyStore(from, directory);
+  const place = await damage(directory, world.random);
+  const { child, endpoint, outcome } = await startOn(directory, world.cluster.file);
+  const wrong = [];
+  let wentBack = false;
+  try {
+    if (outcome === 'refused') {
+      const failure = child.events.find(({ event }) => event === 'start_failed');
+      if (child.end.code !== 1 || !failure) wrong.push(`it ended with ${JSON.stringify(child.end)}`);
+      return { place, outcome, wrong };
+    }
+    const backend = connect({ endpoint });
+    for (const { target, top, placed } of addresses) {
+      const one = await wrongAt(backend, target, top, placed);
+      if (one.wrong) wrong.push(one.wrong);
+      wentBack ||= one.wentBack;
+    }
+    await backend.close({ now: true });
+    return { place, outcome, wrong, wentBack };
+  } finally {
+    child.signal('SIGKILL');
+    await within(patience, 'its end', child.exited);
+    await rm(directory, { recursive: true });
+  }
+}
