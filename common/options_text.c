@@ -126,7 +126,8 @@ void options_write_reference(struct buffer *to)
         "of\n"
         "  its range: the process refuses to start and names the file and the line.\n"
         "- `millrace check-config FILE` checks a file and prints the settings in effect.\n"
-        "- On SIGHUP a process reads its files again ([more](operations.md#other-settings-without-a-restart)). The last column says\n"
+        "- On SIGHUP a process reads its files again "
+        "([more](operations.md#other-settings-without-a-restart)). The last column says\n"
         "  when a change counts: `at once`, also for connections and addresses that are there; "
         "`for\n"
         "  what is new`, such as connections that begin afterwards; `restart`, not before.\n");

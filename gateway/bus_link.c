@@ -64,7 +64,7 @@ struct bus_link {
     bool is_replaced;
     struct link links[LINKS];
     size_t sources_watched; /* have a handle on the loop */
-    size_t handles;         /* on the loop: the greeter, then the sources' */
+    size_t handles;         /* on the loop */
 };
 
 /* --- asking a socket --- */

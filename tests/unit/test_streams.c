@@ -493,7 +493,8 @@ END_TEST
 
 START_TEST(channels_come_change_and_go)
 {
-    struct streams_channel channel = {"a", {{2, 1 << 20, AGE_MS}, false, PRESENCE_FULL, false}};
+    struct streams_channel channel = {
+        "a", {{2, 1 << 20, AGE_MS}, false, PRESENCE_FULL, false, SLOW_READER_DISCONNECT}};
     stream_header_t *header = use("a", 0), *other = use("b", 0);
     for (int i = 0; i < 5; i++) {
         commit(header, 0);
