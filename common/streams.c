@@ -410,33 +410,6 @@ void streams_set_interest(streams_t *self, stream_header_t *header, bool interes
 
 /* --- other settings --- */
 
-static bool rule_equal(const struct streams_rule *a, const struct streams_rule *b)
-{
-    return a->limits.messages == b->limits.messages && a->limits.bytes == b->limits.bytes &&
-           a->limits.age_ms == b->limits.age_ms && a->client_history == b->client_history &&
-           a->presence == b->presence && a->check_each == b->check_each;
-}
-
-struct comparison {
-    const map_t *others;
-    bool is_equal;
-};
-
-static void compare_channel(void *item, void *arg)
-{
-    struct comparison *comparison = arg;
-    const struct channel *channel = item;
-    const struct channel *other = map_get(comparison->others, channel_label(channel));
-    comparison->is_equal &= other && rule_equal(&channel->rule, &other->rule);
-}
-
-static bool channels_equal(const map_t *a, const map_t *b)
-{
-    struct comparison comparison = {b, map_count(a) == map_count(b)};
-    map_visit(a, compare_channel, &comparison);
-    return comparison.is_equal;
-}
-
 struct rebinding {
     streams_t *streams;
     struct streams_rule rule; /* that was streams->rule */
@@ -469,22 +442,16 @@ bool streams_configure(streams_t *self, const struct streams_settings *settings,
     map_t *channels = new_channels(settings);
     if (!channels)
         return false;
-    bool is_same = self->header_ms == settings->header_ms &&
-                   rule_equal(&self->rule, &settings->rule) &&
-                   channels_equal(self->channels, channels);
+    struct rebinding rebinding = {.streams = self, .rule = self->rule, .now_ms = now_ms};
+    map_t *before = self->channels;
+    self->rule = settings->rule;
+    self->channels = channels;
     self->total_bytes = settings->total_bytes;
     self->max_headers = settings->headers;
     self->header_ms = settings->header_ms;
-    if (!is_same) {
-        struct rebinding rebinding = {.streams = self, .rule = self->rule, .now_ms = now_ms};
-        map_t *before = self->channels;
-        self->rule = settings->rule;
-        self->channels = channels;
-        channels = before;
-        map_visit(self->headers, rebind, &rebinding);
-        *checks = rebinding.checks;
-    }
-    destroy_channels(&channels);
+    map_visit(self->headers, rebind, &rebinding);
+    *checks = rebinding.checks;
+    destroy_channels(&before);
     keep_to_total(self);
     return true;
 }

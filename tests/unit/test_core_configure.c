@@ -119,8 +119,8 @@ END_TEST
 
 START_TEST(another_time_to_ask_is_asked_about_everywhere)
 {
-    const struct streams_channel strict = {
-        "chat", {{512, 1 << 20, 300000}, true, PRESENCE_OFF, true, SLOW_READER_DISCONNECT}};
+    struct streams_channel strict = {"chat", world_settings.streams.rule};
+    strict.rule.check_each = true;
     world_subscribe("chat", NULL, true);
     ask_member(7);
     ck_assert_uint_eq(expect_answer("g", 7, STATUS_OK).grant_ms, BUS_GRANT_FOREVER);

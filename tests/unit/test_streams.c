@@ -493,8 +493,9 @@ END_TEST
 
 START_TEST(channels_come_change_and_go)
 {
-    struct streams_channel channel = {
-        "a", {{2, 1 << 20, AGE_MS}, false, PRESENCE_FULL, false, SLOW_READER_DISCONNECT}};
+    struct streams_channel channel = {"a", rule};
+    channel.rule.limits.messages = 2;
+    channel.rule.presence = PRESENCE_FULL;
     stream_header_t *header = use("a", 0), *other = use("b", 0);
     for (int i = 0; i < 5; i++) {
         commit(header, 0);
