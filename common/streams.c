@@ -414,8 +414,14 @@ struct rebinding {
     streams_t *streams;
     struct streams_rule rule; /* that was streams->rule */
     int64_t now_ms;
+    bool is_due; /* all of them end at other times */
     bool checks;
 };
+
+static bool limits_equal(const struct stream_limits *a, const struct stream_limits *b)
+{
+    return a->messages == b->messages && a->bytes == b->bytes && a->age_ms == b->age_ms;
+}
 
 /* The old rules are still there. Its timer lets it look for what is too much soon. */
 static void rebind(void *item, void *arg)
@@ -432,7 +438,8 @@ static void rebind(void *item, void *arg)
     rebinding->checks |= header->interested && before->check_each != rule->check_each;
     header->rule = rule;
     stream_set_limits(&header->stream, &rule->limits);
-    deadline_set(self->deadlines, &header->due, rebinding->now_ms);
+    if (rebinding->is_due || !limits_equal(&before->limits, &rule->limits))
+        deadline_set(self->deadlines, &header->due, rebinding->now_ms);
 }
 
 bool streams_configure(streams_t *self, const struct streams_settings *settings, int64_t now_ms,
@@ -442,7 +449,10 @@ bool streams_configure(streams_t *self, const struct streams_settings *settings,
     map_t *channels = new_channels(settings);
     if (!channels)
         return false;
-    struct rebinding rebinding = {.streams = self, .rule = self->rule, .now_ms = now_ms};
+    struct rebinding rebinding = {.streams = self,
+                                  .rule = self->rule,
+                                  .now_ms = now_ms,
+                                  .is_due = settings->header_ms != self->header_ms};
     map_t *before = self->channels;
     self->rule = settings->rule;
     self->channels = channels;
