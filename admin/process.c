@@ -29,7 +29,8 @@ static int print_help(const struct process *self)
         buffer_printf(&text, "\n%s\n", self->sections[i].title);
         options_write_help(&text, self->sections[i].name);
     }
-    buffer_put_text(&text, "\nExit status: 0 stopped by a signal, 1 could not start,\n"
+    buffer_put_text(&text, "\nSIGHUP: the settings are read again.\n"
+                           "\nExit status: 0 stopped by a signal, 1 could not start,\n"
                            "64 wrong arguments, 78 wrong settings.\n");
     return print(&text, stdout);
 }

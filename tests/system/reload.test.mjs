@@ -45,6 +45,13 @@ const told = (events, name) => events.filter((at) => at.event === name)
   .map(({ time, level, process, event, ...fields }) => fields);
 
 scenarioWith('a level changes, each change is told, and nothing secret', { log: { level: 'warn' } }, async (cluster) => {
+  const refusals = async () => {
+    const client = await Client.open(cluster, { connect: false });
+    client.send('{"id":1,"connect":{"token":"none"}}');
+    await client.closing();
+    return cluster.gateway.events.filter((at) => at.event === 'token_refused').length;
+  };
+  assert.equal(await refusals(), 0);
   for (const child of [cluster.broker, cluster.gateway]) {
     const events = await reload(cluster, child, { log: { level: 'debug' } });
     assert.deepEqual(told(events, 'setting_changed'), [{ setting: '[log] level', before: 'warn', after: 'debug' }]);
@@ -53,9 +60,10 @@ scenarioWith('a level changes, each change is told, and nothing secret', { log: 
     assert.equal(await cluster.metric('reloads_total', name), 1);
     assert.ok(Math.abs(await cluster.metric('settings_read_seconds', name) - nowSeconds()) < 60);
   }
-  // Now it says what it did not say before; and again nothing when it is told not to.
+  assert.equal(await refusals(), 1);
   const events = await reload(cluster, cluster.gateway, { log: { level: 'error' } });
   assert.deepEqual(told(events, 'reloaded'), [{ changed: 1, need_restart: 0 }]);
+  assert.equal(await refusals(), 1);
   const from = cluster.gateway.stderr.length;
   cluster.gateway.signal('SIGHUP');
   await rewrite(cluster, '[nonsense]\n');

@@ -82,6 +82,22 @@ START_TEST(each_peer_is_bounded)
 }
 END_TEST
 
+START_TEST(another_bound_is_for_what_comes)
+{
+    for (int i = 0; i < 3; i++)
+        ck_assert(put(0, "a", "x"));
+    backlog_set_max(backlog, 2);
+    ck_assert(put(0, "b", "y"));
+    ck_assert(put(0, "b", "y"));
+    ck_assert(!put(0, "b", "y"));
+    retry(2, "0b:y 0b:y ");
+    retry(3, "0a:x 0a:x 0a:x "); /* they were taken */
+    backlog_set_max(backlog, 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert(put(0, "b", "y"));
+}
+END_TEST
+
 START_TEST(bytes_are_bounded_too)
 {
     static uint8_t large[BACKLOG_PEER_BYTES];
@@ -126,6 +142,7 @@ int main(void)
     tcase_add_test(tests, keeps_the_order_of_each_peer);
     tcase_add_test(tests, peers_of_different_sockets_are_different);
     tcase_add_test(tests, each_peer_is_bounded);
+    tcase_add_test(tests, another_bound_is_for_what_comes);
     tcase_add_test(tests, bytes_are_bounded_too);
     tcase_add_test(tests, tells_whose_message_it_was);
     tcase_add_test(tests, what_is_left_is_freed);

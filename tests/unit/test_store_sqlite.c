@@ -248,6 +248,23 @@ START_TEST(no_more_waits_than_may)
 }
 END_TEST
 
+START_TEST(its_limits_may_change)
+{
+    occupy();
+    store_configure(store, &(struct store_limits){10 + STORE_COST, PATIENCE_MS});
+    ck_assert(append_body(1001, "a", 1, "123456789"));
+    ck_assert(!append_body(2, "a", 2, "123456789"));
+    store_configure(store, &(struct store_limits){20 + 2 * STORE_COST, PATIENCE_MS});
+    ck_assert(append_body(1002, "a", 2, "123456789"));
+    store_configure(store, &(struct store_limits){QUEUE_BYTES, 1});
+    while (!figures().is_failing) /* until a millisecond is over */
+        ;
+    disk_let_go();
+    expect(false, 1, STORE_COMMITTED);
+    expect_appended(1, 2, STORE_COMMITTED);
+}
+END_TEST
+
 START_TEST(notes_leave_room_for_what_somebody_waits_for)
 {
     store_destroy(&store);
@@ -340,6 +357,7 @@ int main(void)
     tcase_add_test(tests, completions_come_in_the_order_of_everything);
     tcase_add_test(tests, it_is_readable_when_there_is_something_new);
     tcase_add_test(tests, no_more_waits_than_may);
+    tcase_add_test(tests, its_limits_may_change);
     tcase_add_test(tests, notes_leave_room_for_what_somebody_waits_for);
     tcase_add_test(tests, keys_that_are_over_do_not_pile_up);
     tcase_add_test(tests, it_is_measured);
