@@ -94,6 +94,8 @@ void hub_configure(hub_t *self, const struct hub_settings *settings, int64_t now
     self->settings.token_refused_arg = before.token_refused_arg;
     if (self->settings.audit_ms != before.audit_ms)
         audits_restart(self);
+    if (self->settings.queue_ms != before.queue_ms)
+        lags_restart(self);
 }
 
 static void collect(void *item, void *arg)

@@ -327,6 +327,8 @@ bool lag_put(hub_t *self, session_t *session, payload_t *frame);
 void lag_end(hub_t *self, session_t *session);
 /* Those for whom something has waited too long. */
 void lags_tick(hub_t *self);
+/* queue_ms is another one. */
+void lags_restart(hub_t *self);
 /* How long what waits longest has waited; 0 while nothing does. */
 uint64_t lags_oldest_ms(hub_t *self, int64_t now_ms);
 

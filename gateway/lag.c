@@ -22,6 +22,13 @@ static int64_t front_since_ms(const hub_t *self, const session_t *session)
     return since_ms != 0 ? since_ms : self->now_ms;
 }
 
+/* Not before what waits in front has waited too long. */
+static void set_timer(hub_t *self, session_t *session)
+{
+    deadline_set(self->lag_timers, &session->lag_timer,
+                 front_since_ms(self, session) + self->settings.queue_ms);
+}
+
 void hub_session_full(hub_t *self, session_t *session, int64_t now_ms)
 {
     self->now_ms = now_ms;
@@ -31,8 +38,7 @@ void hub_session_full(hub_t *self, session_t *session, int64_t now_ms)
     session->is_lagging = true;
     TAILQ_INSERT_TAIL(&self->lagging, session, lag_link);
     self->metrics.lagging++;
-    deadline_set(self->lag_timers, &session->lag_timer,
-                 front_since_ms(self, session) + self->settings.queue_ms);
+    set_timer(self, session);
 }
 
 void lag_end(hub_t *self, session_t *session)
@@ -99,6 +105,13 @@ void lags_tick(hub_t *self)
     struct deadline *due;
     while ((due = deadlines_next(self->lag_timers, self->now_ms)))
         look(self, OWNER(session_t, lag_timer, due));
+}
+
+void lags_restart(hub_t *self)
+{
+    session_t *session;
+    TAILQ_FOREACH (session, &self->lagging, lag_link)
+        set_timer(self, session);
 }
 
 uint64_t lags_oldest_ms(hub_t *self, int64_t now_ms)

@@ -269,6 +269,22 @@ START_TEST(what_an_ended_subscription_missed_is_not_told_to_the_next)
 }
 END_TEST
 
+START_TEST(another_queue_ms_holds_for_those_who_lag_already)
+{
+    given_stalled(SLOW_READER_DISCONNECT, 65536, 3600000);
+    published_to_others(1, 3);
+    passed(1000);
+    struct hub_settings settings = world_settings();
+    settings.queue_ms = 2000;
+    hub_configure(world.hub, &settings, world.now_ms);
+    passed(900);
+    ck_assert(!world.clients[0].has_been_closed);
+    passed(200);
+    expect_closed(CLIENT_CLOSE_SLOW);
+    done();
+}
+END_TEST
+
 START_TEST(a_ping_may_wait)
 {
     struct hub_settings settings = world_settings();
@@ -301,6 +317,7 @@ int main(void)
     tcase_add_test(tests, replies_must_be_read_in_time_whatever_the_channels_say);
     tcase_add_test(tests, what_was_left_out_untold_is_restored_after_a_reconnect);
     tcase_add_test(tests, what_an_ended_subscription_missed_is_not_told_to_the_next);
+    tcase_add_test(tests, another_queue_ms_holds_for_those_who_lag_already);
     tcase_add_test(tests, a_ping_may_wait);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
