@@ -116,6 +116,12 @@ static void carry_out(struct broker *self, const struct core_effect *effect, int
     case CORE_GATEWAY_REPLACED:
         log_warn("gateway_replaced", LOG_SPAN("gateway", effect->bytes));
         break;
+    case CORE_WORKER_SILENT:
+        log_warn("worker_silent", LOG_SPAN("site", effect->bytes));
+        break;
+    case CORE_WORKER_HEARD:
+        log_info("worker_heard", LOG_SPAN("site", effect->bytes));
+        break;
     case CORE_GATEWAY_REFUSED:
         log_error("gateway_refused", LOG_SPAN("reason", effect->bytes));
         break;
@@ -414,9 +420,11 @@ static bool write_ready(void *arg, struct buffer *to)
                                                        : "";
     buffer_printf(to,
                   "{\"ready\":%s,\"reasons\":[%s],\"gateways\":%llu,\"gateways_silent\":%llu,"
+                  "\"workers_silent\":%llu,"
                   "\"streams\":%llu}",
                   *reason ? "false" : "true", reason, (unsigned long long)self->metrics.gateways,
                   (unsigned long long)self->metrics.gateways_silent,
+                  (unsigned long long)self->metrics.workers_silent,
                   (unsigned long long)self->metrics.streams);
     return !*reason;
 }

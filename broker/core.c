@@ -223,10 +223,14 @@ static void run_second(core_t *self, int64_t now_ms)
 
 static void probe(party_t *party, void *arg)
 {
-    if (!LIST_EMPTY(&party->workers) && party->unanswered == 0)
-        core_asks_probe(arg, party);
     if (party->endpoint == PARTY_GATEWAY && party->welcome && party->unanswered == 0)
         core_probe_gateway(arg, party);
+}
+
+static void beat(party_t *party, void *arg)
+{
+    if (!LIST_EMPTY(&party->workers))
+        core_asks_beat(arg, party);
 }
 
 /* Is it time? Then the next time is one period on, or from now if that is over as well. */
@@ -252,6 +256,7 @@ void core_tick(core_t *self, int64_t now_ms)
     }
     if (is_due(&self->second_ms, SECOND_MS, now_ms)) {
         run_second(self, now_ms);
+        parties_visit(self->parties, beat, self);
         core_status_second(self, now_ms);
     }
     if (is_due(&self->probe_ms, PROBE_MS, now_ms)) {

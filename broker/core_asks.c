@@ -230,6 +230,10 @@ static const char *refusal(core_t *core, handler_t *handler, int64_t now_ms)
         core->metrics->checks_unreachable_total++;
         return "the permission handler is not connected";
     }
+    if (!handler_is_awake(handler)) {
+        core->metrics->checks_unreachable_total++;
+        return ASKS_HANGS;
+    }
     if (handler->site->checks >= core->asks->settings.checks) {
         core->metrics->checks_busy_total++;
         return "too many questions wait for the permission handlers of this site";

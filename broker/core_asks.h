@@ -82,9 +82,15 @@ void core_asks_tick(struct core *core, int64_t now_ms);
 /* An answer of a worker; `status`: it could not even be decoded. */
 void core_asks_answer(struct core *core, party_t *from, const struct backend_request *request,
                       enum status status, int64_t now_ms);
-/* A worker is sent an empty question: whether it can be sent shows whether it is there. */
-void core_asks_probe(struct core *core, party_t *worker);
-/* The backend went away: others are asked what it was asked. */
+/* Each second: a worker is sent an empty question. Whether it can be sent shows whether it is
+ * there; one that answers them, and then says nothing to ASKS_MISSES of them, hangs: it is not
+ * asked until it is heard again, and others are asked what it was asked. The broker's own seconds
+ * count, so one that hung blames nobody. */
+#define ASKS_MISSES 3
+void core_asks_beat(struct core *core, party_t *worker);
+/* A backend has said something. */
+void core_asks_heard(struct core *core, party_t *worker);
+/* The backend went away, or hangs: others are asked what it was asked. */
 void core_asks_gone(struct core *core, party_t *worker);
 
 /* Answers about such readers of one site do not count any more: neither kept ones nor those on

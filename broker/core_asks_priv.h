@@ -68,6 +68,9 @@ struct asks {
     struct buffer key;
 };
 
+/* Why it is not asked: all of its workers are silent. */
+#define ASKS_HANGS "the permission handler hangs"
+
 #define OWNER(type, member, pointer) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* --- core_asks.c --- */

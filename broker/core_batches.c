@@ -124,6 +124,11 @@ static bool send_next(core_t *core, handler_t *handler, int64_t now_ms)
         refuse_waiting(core, handler, "the permission handler is not connected", now_ms);
         return false;
     }
+    if (!handler_is_awake(handler)) {
+        core->metrics->checks_unreachable_total += handler->waiting_count;
+        refuse_waiting(core, handler, ASKS_HANGS, now_ms);
+        return false;
+    }
     if (!may_send(core->asks, handler, now_ms))
         return false;
     size_t room = handler->waiting_count < LIMIT_CHECKS ? handler->waiting_count : LIMIT_CHECKS;
@@ -254,8 +259,10 @@ void core_asks_answer(core_t *core, party_t *from, const struct backend_request 
         return;
     }
     uint64_t number = wire_uint(request->id);
-    if (number == 0)
-        return; /* a heartbeat */
+    if (number == 0) { /* a heartbeat */
+        from->beats = true;
+        return;
+    }
     struct batch *batch = map_get(core->asks->batches, span_of(&number, sizeof number));
     if (!batch || batch->party != from) {
         core->metrics->answers_strange_total++;
@@ -274,10 +281,53 @@ void core_asks_answer(core_t *core, party_t *from, const struct backend_request 
     core_batch_end(core->asks, batch);
 }
 
-void core_asks_probe(core_t *core, party_t *worker)
+static void probe(core_t *core, party_t *worker)
 {
     backend_begin_check(effects_begin(&core->effects), 0, 0);
     core_end_check(core, worker);
+}
+
+/* --- hearts: what a worker's main loop says, for its connection proves only that a thread lives
+ * --- */
+
+static void tell_log(core_t *core, enum core_effect_kind kind, const party_t *worker)
+{
+    const struct handler_site *site = LIST_FIRST(&worker->workers)->handler->site;
+    buffer_put_span(effects_begin(&core->effects), span_of(site->key, site->key_size));
+    (void)effects_end(&core->effects, kind, NULL, NULL);
+}
+
+static void fall_silent(core_t *core, party_t *worker)
+{
+    worker->is_silent = true;
+    core->metrics->workers_silent_total++;
+    tell_log(core, CORE_WORKER_SILENT, worker);
+    core_asks_gone(core, worker);
+}
+
+void core_asks_beat(core_t *core, party_t *worker)
+{
+    bool is_silent = worker->beats && worker->misses >= ASKS_MISSES;
+    if (is_silent && !worker->is_silent)
+        fall_silent(core, worker);
+    if (worker->unanswered > 0 && worker->is_silent)
+        return; /* enough waits for it to find out when it is gone */
+    if (worker->misses < ASKS_MISSES)
+        worker->misses++;
+    probe(core, worker);
+}
+
+void core_asks_heard(core_t *core, party_t *worker)
+{
+    worker->misses = 0;
+    if (!worker->is_silent)
+        return;
+    worker->is_silent = false;
+    struct worker *of;
+    LIST_FOREACH (of, &worker->workers, of_party)
+        breaker_hurry(&of->handler->breaker);
+    if (!LIST_EMPTY(&worker->workers))
+        tell_log(core, CORE_WORKER_HEARD, worker);
 }
 
 /* One loss is one failure of each handler, however much was under way: workers are started anew all

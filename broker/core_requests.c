@@ -356,6 +356,7 @@ void core_backend_request(core_t *self, size_t endpoint, struct span peer, struc
         self->metrics->replies_dropped_total++;
         return;
     }
+    core_asks_heard(self, from);
     struct backend_request request;
     buffer_reset(&self->why);
     enum status status = backend_decode(self->reader, bytes, &request, &self->why);

@@ -48,12 +48,13 @@ bool core_gateway_hangs(const party_t *gateway)
 struct round {
     core_t *core;
     int64_t now_ms;
-    uint64_t silent;
+    uint64_t silent, workers;
 };
 
 static void count_silent(party_t *party, void *arg)
 {
     struct round *round = arg;
+    round->workers += party->is_silent && !LIST_EMPTY(&party->workers);
     if (party->endpoint != PARTY_GATEWAY || !party->welcome)
         return;
     round->silent += is_silent(party, round->now_ms);
@@ -87,6 +88,7 @@ void core_status_second(core_t *core, int64_t now_ms)
     measure_rates(&core->rates, core->metrics, now_ms);
     parties_visit(core->parties, count_silent, &round);
     core->metrics->gateways_silent = round.silent;
+    core->metrics->workers_silent = round.workers;
 }
 
 /* --- what goes out --- */

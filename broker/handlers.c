@@ -236,11 +236,27 @@ void handlers_drop_party(handlers_t *self, party_t *party)
         forget_worker(self, worker);
 }
 
+bool handler_is_awake(const handler_t *handler)
+{
+    const struct worker *worker;
+    TAILQ_FOREACH (worker, &handler->workers, of_handler) {
+        if (!worker->party->is_silent)
+            return true;
+    }
+    return false;
+}
+
+static bool may_choose(const party_t *party, const party_t *except)
+{
+    return party != except && !party->is_silent;
+}
+
 party_t *handler_choose(handler_t *handler, const party_t *except)
 {
     struct worker *least = NULL, *worker;
     TAILQ_FOREACH (worker, &handler->workers, of_handler) {
-        if (worker->party != except && (!least || worker->party->batches < least->party->batches))
+        if (may_choose(worker->party, except) &&
+            (!least || worker->party->batches < least->party->batches))
             least = worker;
     }
     if (!least)

@@ -89,6 +89,8 @@ bool handler_add_worker(handlers_t *self, handler_t *handler, party_t *party);
 void handler_drop_worker(handlers_t *self, handler_t *handler, const party_t *party);
 /* All that the party works for. */
 void handlers_drop_party(handlers_t *self, party_t *party);
-/* Whoever has least to do, but not `except` (NULL: anybody); NULL when there is nobody. It becomes
- * the one that was asked last. */
+/* Is anybody there who is not silent? */
+bool handler_is_awake(const handler_t *handler);
+/* Whoever has least to do and is not silent, but not `except` (NULL: anybody); NULL when there is
+ * nobody. It becomes the one that was asked last. */
 party_t *handler_choose(handler_t *handler, const party_t *except);

@@ -36,6 +36,9 @@ typedef struct party {
     LIST_HEAD(, worker) workers; /* what it was registered for */
     LIST_HEAD(, batch) asked;    /* questions that it has not answered */
     size_t batches;              /* how many */
+    unsigned misses;             /* heartbeats sent since it was heard last */
+    bool beats;                  /* it has answered one: so its silence says something */
+    bool is_silent;              /* it does not any more, and is not asked */
 
     /* gateways */
     TAILQ_HEAD(, permit) permits; /* its questions that wait for somebody's permission */

@@ -295,6 +295,9 @@ static void put_wrongs(struct buffer *to, const struct json_value *root,
     if (number(json_member(root, "broker"), "store_failing") > 0)
         buffer_put_text(to, "WRONG: the broker cannot write to its store, and refuses "
                             "publications; its log says why (store_failed)\n");
+    uint64_t workers = number(json_member(root, "broker"), "workers_silent");
+    if (workers)
+        put_item(to, "WRONG: ", workers, "connections with permission handlers hang\n");
     if (gateways->count == 0)
         buffer_put_text(to, "WRONG: no gateway is connected, so no client can be\n");
     for (size_t i = 0; i < gateways->count; i++)

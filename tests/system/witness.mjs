@@ -40,7 +40,7 @@ export class Publisher {
     const reply = await answer;
     this.unanswered.delete(n);
     if (!reply.ok) {
-      this.refusals.push(reply);
+      if (reply.error.code !== 'stopping') this.refusals.push(reply); // it says that nothing was done
       return;
     }
     this.acknowledged.set(`${channel} ${reply.epoch} ${reply.offset}`, n);

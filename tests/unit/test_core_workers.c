@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "bytes.h"
 #include "permission_world.h"
 #include "unit.h"
 
@@ -167,6 +168,133 @@ START_TEST(idle_workers_are_sent_an_empty_question)
 }
 END_TEST
 
+/* --- hearts --- */
+
+/* A second of the broker's; "v" answers its heartbeat, others do not. */
+static void beat(void)
+{
+    world_now += 1000;
+    core_tick(world, world_now);
+    core_answer(world, SIZE_MAX, world_now);
+}
+
+static void beats(int seconds)
+{
+    for (int i = 0; i < seconds; i++) {
+        beat();
+        drop_effects();
+        answer("v", "0", "[]");
+    }
+}
+
+/* The next of these for the log; other effects are dropped. */
+static void expect_told(enum core_effect_kind kind)
+{
+    struct core_effect effect;
+    do {
+        core_take_effect(world, &effect);
+        if (effect.to)
+            core_sent(world, effect.to, CORE_SENT);
+    } while (effect.kind != kind && effect.kind != CORE_NOTHING);
+    ck_assert_int_eq(effect.kind, kind);
+    assert_text(effect.bytes, "default");
+}
+
+/* "v" and "w" answer for all; then "w" hangs, so that it would be silent a second later. */
+static void let_one_hang(void)
+{
+    world_handler("v", "[{}]");
+    world_handler("w", "[{}]");
+    answer("w", "0", "[]");
+    beats(3);
+    ck_assert_uint_eq(world_metrics.workers_silent_total, 0);
+}
+
+START_TEST(a_worker_that_hangs_is_not_asked_until_it_wakes)
+{
+    let_one_hang();
+    beat();
+    expect_told(CORE_WORKER_SILENT);
+    drop_effects();
+    answer("v", "0", "[]");
+    ck_assert_uint_eq(world_metrics.workers_silent, 1);
+    static const char *const numbers[] = {"1", "2", "3"};
+    for (uint64_t i = 0; i < 3; i++) {
+        char check[300];
+        snprintf(check, sizeof check, CHECK("%s", "chat", "ann", "MEMBER"), numbers[i]);
+        ask_member(i);
+        expect_check("v", check);
+        answer("v", numbers[i], "[{'read':true}]");
+        expect_answer("g", i, STATUS_OK);
+    }
+    answer("w", "0", "[]");
+    expect_told(CORE_WORKER_HEARD);
+    beats(1);
+    ck_assert_uint_eq(world_metrics.workers_silent, 0);
+    ask_member(9);
+    expect_check("w", CHECK("4", "chat", "ann", "MEMBER"));
+}
+END_TEST
+
+START_TEST(what_a_worker_that_hangs_was_asked_is_asked_elsewhere)
+{
+    world_settings.asks.again_ms = 5000; /* nobody else is asked before */
+    world_start();
+    world_gateway("g", 11);
+    let_one_hang();
+    ask_member(1);
+    expect_check("w", CHECK("1", "chat", "ann", "MEMBER"));
+    beat();
+    expect_told(CORE_WORKER_SILENT);
+    drop_effects();
+    ck_assert_uint_eq(world_metrics.checks_sent_total, 2);
+    answer("w", "1", "[{'read':false}]"); /* it wakes up to what is not asked any more */
+    expect_told(CORE_WORKER_HEARD);
+    ck_assert_uint_eq(world_metrics.answers_strange_total, 1);
+    answer("v", "2", "[{'read':true}]");
+    expect_answer("g", 1, STATUS_OK);
+}
+END_TEST
+
+START_TEST(when_all_hang_nobody_is_let_in_and_nobody_waits)
+{
+    world_handler("w", "[{}]");
+    answer("w", "0", "[]");
+    beats(4);
+    ask_member(1);
+    refused(1, false);
+    ck_assert_uint_eq(world_metrics.checks_unreachable_total, 1);
+    answer("w", "0", "[]");
+    drop_effects();
+    ask_member(2);
+    expect_check("w", CHECK("1", "chat", "ann", "MEMBER"));
+}
+END_TEST
+
+START_TEST(one_that_has_never_answered_a_heartbeat_is_not_silent)
+{
+    world_handler("w", "[{}]");
+    beats(10);
+    ck_assert_uint_eq(world_metrics.workers_silent_total, 0);
+    ask_member(1);
+    expect_check("w", CHECK("1", "chat", "ann", "MEMBER"));
+}
+END_TEST
+
+START_TEST(a_broker_that_hung_calls_no_worker_silent)
+{
+    world_handler("w", "[{}]");
+    answer("w", "0", "[]");
+    beats(1);
+    for (int i = 0; i < 2; i++) {
+        world_now += 60000;
+        core_tick(world, world_now);
+        drop_effects();
+    }
+    ck_assert_uint_eq(world_metrics.workers_silent_total, 0);
+}
+END_TEST
+
 /* Five messages without an answer. */
 static void break_handler(void)
 {
@@ -265,6 +393,11 @@ int main(void)
     tcase_add_test(tests, workers_that_vanish_when_they_are_asked_open_the_breaker);
     tcase_add_test(tests, a_last_moment_is_no_failure_of_the_handler);
     tcase_add_test(tests, idle_workers_are_sent_an_empty_question);
+    tcase_add_test(tests, a_worker_that_hangs_is_not_asked_until_it_wakes);
+    tcase_add_test(tests, what_a_worker_that_hangs_was_asked_is_asked_elsewhere);
+    tcase_add_test(tests, when_all_hang_nobody_is_let_in_and_nobody_waits);
+    tcase_add_test(tests, one_that_has_never_answered_a_heartbeat_is_not_silent);
+    tcase_add_test(tests, a_broker_that_hung_calls_no_worker_silent);
     tcase_add_test(tests, a_breaker_opens_and_lets_probes_through);
     tcase_add_test(tests, errors_of_a_handler_that_answers_open_no_breaker);
     tcase_add_test(tests, questions_of_a_site_are_bounded);

@@ -23,7 +23,7 @@ from ._rules import pack, pack_request
 from ._runners import Runner
 from .errors import ClosedError, MillraceError
 
-#: The broker sends an empty check every 2 s when it has nothing else to ask. After so long a silence it does not
+#: The broker sends an empty check every second. After so long a silence it does not
 #: know this connection as the one that registered: ZeroMQ may have made another one unnoticed.
 SILENCE = 5.0
 #: For close(now=True): enough for the broker to be told, where it is there.

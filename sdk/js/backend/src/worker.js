@@ -9,7 +9,7 @@ import { Registrations } from './registrations.js';
 import { accepted } from './reply.js';
 import { encode } from './wire.js';
 
-// The broker sends an empty check every 2 s when it has nothing else to ask. After so long a silence it
+// The broker sends an empty check every second. After so long a silence it
 // does not know this connection as the one that registered: ZeroMQ may have made another one unnoticed.
 const SILENCE_MS = 5000;
 // For close({now: true}): enough for the broker to be told, where it is there.
