@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Client } from './client.mjs';
 import { hang } from './hung.mjs';
 import { atEnd, Child, httpGet, patience, programs, root, run, scenarioWith, until } from './harness.mjs';
+import { kinds } from './packages.mjs';
 import { Worker } from './worker.mjs';
 
 // A worker in a process of its own, which can be stopped.
@@ -66,3 +67,34 @@ scenarioWith('when the only handler hangs nobody is let in, and nobody waits for
   await cluster.broker.event('worker_heard');
   await reader.subscribe('chat');
 });
+
+const ends = (promise) => promise.then(() => 'published', (error) => `${error.name}: ${error.outcome}`);
+
+for (const [kind, open] of Object.entries(kinds)) {
+  scenarioWith(`${kind}: a broker that hangs is noticed; what waits says what became of it`, {}, async (cluster, context) => {
+    const backend = await open({ endpoint: cluster.endpoint, timeoutMs: 60000 });
+    assert.equal(await backend.state(), 'connecting');
+    await backend.publish({ name: 'chat' }, { n: 1 });
+    assert.equal(await backend.state(), 'connected');
+    const began = performance.now();
+    const release = await hang(cluster.broker, 'main'); // its connections live on
+    if (!release) return context.skip('no process may stop a thread of another here');
+    const underWay = ends(backend.publish({ name: 'chat' }, { n: 2 }, { timeoutMs: 8000 }));
+    await until(patience, 'the broker to hang', async () => (await backend.state()) === 'hung');
+    assert.ok(performance.now() - began < 6000, `${performance.now() - began} ms`);
+
+    assert.equal(await ends(backend.publish({ name: 'chat' }, { n: 3 }, { timeoutMs: 300 })), 'TimeoutError: not sent');
+    const waiting = backend.publish({ name: 'chat' }, { n: 4 });
+    assert.equal(await underWay, 'TimeoutError: unknown');
+    assert.ok(performance.now() - began < 12000);
+    assert.equal(await ends(backend.publish({ name: 'chat' }, { n: 5 }, { timeoutMs: 300 })), 'TimeoutError: not sent');
+    await release();
+    await waiting;
+    assert.equal(await backend.state(), 'connected');
+    const { publications } = await backend.history({ name: 'chat' });
+    const numbers = publications.map(({ payload }) => payload.n);
+    assert.deepEqual(numbers.filter((n) => n !== 2), [1, 4]);
+    await backend.close();
+    if (kind === 'JavaScript') assert.equal(await backend.state(), 'closed');
+  });
+}

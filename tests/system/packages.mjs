@@ -34,6 +34,10 @@ class JavaScript {
     return this.backend.ping();
   }
 
+  async state() {
+    return this.backend.state;
+  }
+
   close(options) {
     return this.backend.close(options);
   }
@@ -107,6 +111,10 @@ class Python {
 
   ping() {
     return this.call('ping', []);
+  }
+
+  state() {
+    return this.call('state', []);
   }
 
   close(options) {

@@ -433,6 +433,7 @@ scenario('100,000 handlers are refused where the limit is, and nothing else noti
 scenario('a flapping handler: few questions, and nobody is let in without an answer', null, async () => {
   const cluster = await started();
   const ann = await member(cluster);
+  await (await Worker.serve(cluster, [{}], () => undefined)).close(); // from here on there is a handler
   let yes = 0, on = true, workers = 0;
   const flap = (async () => {
     while (on) {

@@ -43,6 +43,8 @@ def commands():
 
 
 def call(backend, command):
+    if command["op"] == "state":
+        return backend.state
     return getattr(backend, command["op"])(*command["arguments"], **command["options"])
 
 
@@ -75,7 +77,8 @@ async def aio():
 
     async def one(command):
         try:
-            say(command["id"], value=plain(await call(backend, command)))
+            result = call(backend, command)
+            say(command["id"], value=plain(await result if asyncio.iscoroutine(result) else result))
         except millrace.MillraceError as error:
             say(command["id"], error=told(error))
 

@@ -12,6 +12,7 @@ Backend is a connection of its own, AsyncBackend the same for asyncio. See READM
 from ._aio import AsyncBackend
 from ._backend import Backend, disconnect, permissions_router, publish, revoke
 from ._decisions import AsyncHandler, Decision, Handler, Verdict
+from ._link import State
 from ._permissions import CheckContext, RevokeMode, Subscriber, SubscriberFilter, SubscriberTarget, SubscriberType
 from ._results import Disconnected, History, HistoryPublication, Item, Published, Result, Revoked
 from ._router import AsyncPermissionsRouter, PermissionsRouter, Registration
@@ -27,7 +28,7 @@ __all__ = [
     "AsyncBackend", "AsyncHandler", "AsyncPermissionsRouter", "Backend", "BadInputError", "Channel", "ChannelAddress",
     "CheckContext", "ClosedError", "ConflictError", "Decision", "Disconnected", "DisconnectedError", "ForbiddenError",
     "Handler", "HandlerError", "History", "HistoryPublication", "Item", "MillraceError", "NotFoundError", "Outcome",
-    "OverloadedError", "PermissionsRouter", "Published", "Registration", "Result", "RevokeMode", "Revoked", "Subscriber",
+    "OverloadedError", "PermissionsRouter", "Published", "Registration", "Result", "RevokeMode", "Revoked", "State", "Subscriber",
     "SubscriberFilter", "SubscriberTarget", "SubscriberType", "TimeoutError", "TooLargeError", "Verdict", "disconnect",
     "permissions_router", "publish", "revoke",
 ]

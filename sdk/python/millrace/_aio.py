@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Iterable, Optional, Type
 
 from ._permissions import RevokeMode, SubscriberTarget
-from ._reports import OnHandlerError
+from ._link import State
+from ._reports import OnHandlerError, OnStateChange
 from ._requests import Requests, in_order
 from ._results import Disconnected, History, Item, Published, Result, Revoked
 from ._router import AsyncPermissionsRouter
@@ -21,10 +22,16 @@ class AsyncBackend:
 
     def __init__(self, endpoint: Optional[str] = None, *, timeout: float = 5.0, max_pending: int = 4096,
                  max_queued_bytes: int = 64 * 1024 * 1024, handler_timeout: float = 2.5,
-                 on_handler_error: Optional[OnHandlerError] = None) -> None:
+                 on_handler_error: Optional[OnHandlerError] = None,
+                 on_state_change: Optional[OnStateChange] = None) -> None:
         self._requests = Requests(endpoint, timeout, max_pending, max_queued_bytes, Loops, handler_timeout,
-                                  on_handler_error)
+                                  on_handler_error, on_state_change)
         self.permissions_router = AsyncPermissionsRouter(self._requests.worker)
+
+    @property
+    def state(self) -> State:
+        """As Backend.state."""
+        return self._requests.state
 
     async def publish(self, channel: Channel, payload: dict[str, Any], *, publisher: Optional[str] = None,
                       key: Optional[str] = None, view: Optional[str] = None, site: Optional[str] = None,

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Iterable, Optional, Type
 
 from ._permissions import RevokeMode, SubscriberTarget
-from ._reports import OnHandlerError
+from ._link import State
+from ._reports import OnHandlerError, OnStateChange
 from ._requests import Requests, in_order
 from ._results import Disconnected, History, Item, Published, Result, Revoked
 from ._router import PermissionsRouter
@@ -24,15 +25,25 @@ class Backend:
     MILLRACE_BACKENDS, or tcp://127.0.0.1:7402.
 
     permissions_router takes handlers that decide who may read. They run in `handler_threads` threads, each check for
-    at most `handler_timeout` seconds; on_handler_error is told of those that fail, in a thread of its own."""
+    at most `handler_timeout` seconds; on_handler_error is told of those that fail, in a thread of its own.
+
+    A broker that hangs is noticed within 6 seconds: on_state_change(state, before) is told each change of `state`, in a
+    thread of its own; without one the logger "millrace" gets a warning."""
 
     def __init__(self, endpoint: Optional[str] = None, *, timeout: float = 5.0, max_pending: int = 4096,
                  max_queued_bytes: int = 64 * 1024 * 1024, handler_threads: int = 8, handler_timeout: float = 2.5,
-                 on_handler_error: Optional[OnHandlerError] = None) -> None:
+                 on_handler_error: Optional[OnHandlerError] = None,
+                 on_state_change: Optional[OnStateChange] = None) -> None:
         check_count(handler_threads, "handler_threads", 256, 1)
         self._requests = Requests(endpoint, timeout, max_pending, max_queued_bytes, lambda _: Pool(handler_threads),
-                                  handler_timeout, on_handler_error)
+                                  handler_timeout, on_handler_error, on_state_change)
         self.permissions_router = PermissionsRouter(lambda: self._requests.worker)
+
+    @property
+    def state(self) -> State:
+        """"connecting", "connected", "hung" or "closed", as it was when something was waited for last: without requests
+        and handlers nobody looks."""
+        return self._requests.state
 
     def publish(self, channel: Channel, payload: dict[str, Any], *, publisher: Optional[str] = None,
                 key: Optional[str] = None, view: Optional[str] = None, site: Optional[str] = None,

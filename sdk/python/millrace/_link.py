@@ -22,6 +22,10 @@ One thread owns the socket and all of this. Callers put requests into its inbox 
 A listener is for what the broker says unasked. While there is one, we are connected or try to be, and look
 each slice whether the connection is still there, also when nothing is under way. What it says without
 being answered (a note) belongs to one connection: when that broke, it is dropped.
+
+A broker that hangs keeps its connections. While something is waited for, we ask whether it is there (_heart.py);
+when it hangs nothing more is sent, so that what waits may still say that it was not. A connection of which nothing
+is waited for is not looked at.
 """
 
 from __future__ import annotations
@@ -35,11 +39,12 @@ import weakref
 from collections import deque
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Callable, Deque, Iterator, Optional, Protocol
+from typing import Any, Callable, Deque, Iterator, Literal, Optional, Protocol
 
 import zmq
 
 from . import errors
+from ._heart import Heart
 from ._results import Reply
 from ._rules import pack, unpack
 from .errors import BadInputError, ClosedError, DisconnectedError, MillraceError, OverloadedError, Outcome
@@ -57,6 +62,9 @@ ID_MAX = 2**32 - 1
 BURST = 256
 
 QUEUED, SENT, HELD, DONE = range(4)
+
+#: hung: the connection is there, and the broker has said nothing for 4 seconds while something was waited for.
+State = Literal["connecting", "connected", "hung", "closed"]
 
 
 def _is_stopping(reply: Reply) -> bool:
@@ -82,7 +90,7 @@ class Listener(Protocol):
 
 class Request:
     __slots__ = ("number", "data", "size", "timeout", "deadline", "safe", "state", "instance",
-                 "started", "future", "is_urgent")
+                 "started", "future", "is_urgent", "is_beat")
 
     def __init__(self, number: int, data: bytes, timeout: float, safe: bool, greeting: bool = False) -> None:
         self.number = number
@@ -94,6 +102,7 @@ class Request:
         self.state = QUEUED
         self.instance: Optional[str] = None
         self.is_urgent = False  # goes before the others
+        self.is_beat = False  # a ping for the heart
         self.started = False  # the future cannot be cancelled any more
         self.future: Optional[Future[Reply]] = None if greeting else Future()
 
@@ -103,7 +112,8 @@ class Request:
 
 
 class Link:
-    def __init__(self, endpoint: str, max_pending: int, max_queued_bytes: int) -> None:
+    def __init__(self, endpoint: str, max_pending: int, max_queued_bytes: int,
+                 changed: Callable[[State, State], object] = lambda state, before: None) -> None:
         self._endpoint = endpoint
         self._max_pending = max_pending
         self._max_bytes = max_queued_bytes
@@ -131,6 +141,12 @@ class Link:
         self._dialed = time.monotonic()  # or when it was last seen to be connected
         self._blocked = False  # ZeroMQ took nothing the last time
         self._heard = 0.0
+        self._is_heard = False  # on this connection
+        self._heart = Heart()
+        self._beat: Optional[Request] = None  # the last ping
+        self._must_beat = False
+        self._state: State = "connecting"
+        self._changed = changed
         self._next_deadline = float("inf")
 
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -214,6 +230,10 @@ class Link:
         return self._endpoint
 
     @property
+    def state(self) -> State:
+        return self._state
+
+    @property
     def connection(self) -> int:
         """Which of those that there were so far."""
         return self._connection
@@ -270,6 +290,7 @@ class Link:
         finally:
             if self._listener is not None:
                 self._listener.ended()
+            self._see("closed")
             self._socket.close()
             self._context.term()
             self._wake_in.close()
@@ -285,6 +306,7 @@ class Link:
             return False
         self._wait()
         self._receive_all()
+        self._look()
         self._expire()
         if self._listener is not None:
             self._listener.tick()
@@ -319,6 +341,24 @@ class Link:
                 pass
         except OSError:
             pass
+
+    # --- how it is ---
+
+    def _see(self, closed: Optional[State] = None) -> None:
+        """The change is told by a thread of its own."""
+        opened: State = "hung" if self._heart.is_hung else "connected" if self._is_heard else "connecting"
+        before, self._state = self._state, closed or opened
+        if self._state != before:
+            self._changed(self._state, before)
+
+    def _look(self) -> None:
+        """Nothing came; is it time to ask?"""
+        with self._lock:
+            waits = bool(self._sent or self._held) or self._listener is not None or (
+                self._heart.is_hung and self._live > 0)
+        if waits and not self._must_greet and self._heart.beat(time.monotonic(), self._heard):
+            self._must_beat = True
+            self._see()
 
     # --- ends of requests ---
 
@@ -370,6 +410,8 @@ class Link:
         broker, within = f"the broker at {self._endpoint}", f"within {request.timeout:g} s"
         if outcome == "unknown":
             why = f"{broker} has not answered {within}; whether the request arrived is not known"
+        elif self._heart.is_hung:
+            why = f"{broker} hangs, so this request was not sent {within}"
         elif self._sent:
             why = f"{broker} has not answered earlier requests, so this one was not sent {within}"
         else:
@@ -404,6 +446,8 @@ class Link:
         request = self._first()
         if self._must_greet:
             return self._greeting() if request or self._held or listens else None
+        if self._heart.is_hung:
+            return None
         if request is None or self._held or len(self._sent) >= self._max_pending:
             return None
         if self._is_stale(request):
@@ -432,12 +476,27 @@ class Link:
         return Request(number, pack({"op": "ping", "id": number}), 0.0, False, greeting=True)
 
     def _send_all(self) -> None:
-        if not self._send_notes():
+        if not self._send_beat() or not self._send_notes():
             return
         for _ in range(BURST):
             request = self._peek()
             if request is None or not self._send(request):
                 return
+
+    def _send_beat(self) -> bool:
+        """The one before is not waited for any longer."""
+        if not self._must_beat:
+            return True
+        ping = self._greeting()
+        ping.is_beat = True
+        if not self._hand_over(ping.data):
+            return False
+        self._must_beat = False
+        ping.state = SENT
+        if self._beat is not None:
+            self._sent.pop(self._beat.number, None)
+        self._beat = self._sent[ping.number] = ping
+        return True
 
     def _send_notes(self) -> bool:
         while self._notes:
@@ -496,7 +555,7 @@ class Link:
 
     def _receive_all(self) -> None:
         """All replies that are there; without any, is the connection still there?"""
-        if not self._sent and not self._held and self._listener is None:
+        if not self._sent and not self._held and self._listener is None and not self._heart.is_hung:
             return
         for _ in range(4 * BURST):
             try:
@@ -506,7 +565,8 @@ class Link:
             self._take(frames[0])
         else:
             return
-        waits_for_loss = not self._must_greet and (self._listener is not None or bool(self._held))
+        waits_for_loss = not self._must_greet and (
+            self._listener is not None or bool(self._held) or self._heart.is_hung)
         expects = self._sent or waits_for_loss
         if expects and not self._events() & (zmq.POLLIN | zmq.POLLOUT):
             self._lost()
@@ -518,6 +578,9 @@ class Link:
 
     def _take(self, data: bytes) -> None:
         self._heard = time.monotonic()
+        self._is_heard = True
+        self._heart.heard()
+        self._see()
         reply = unpack(data)
         if isinstance(reply, dict) and "op" in reply:
             if self._listener is not None:
@@ -527,7 +590,9 @@ class Link:
         request = self._sent.pop(number, None) if isinstance(number, int) else None
         if request is None:
             return
-        if request.future is None:
+        if request.is_beat:
+            self._beat = None
+        elif request.future is None:
             self._welcome(reply.get("instance"))
         elif _is_stopping(reply):
             self._stopping(request)
@@ -563,6 +628,9 @@ class Link:
         self._sent.clear()
         self._instance = None
         self._must_greet = True
+        self._must_beat = self._is_heard = False
+        self._heart.heard()
+        self._see()
         self._connection += 1
 
     def _welcome(self, instance: Optional[str]) -> None:

@@ -1,13 +1,15 @@
-"""What on_handler_error is told, in a thread of its own: it may wait, and handlers and the link must not."""
+"""What on_handler_error and on_state_change are told, in a thread of its own: it may wait, and handlers and the link must not."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import deque
+from functools import partial
 from typing import Callable, Deque, Optional
 
 from ._decisions import message_of
+from ._link import State
 from ._permissions import Place, Question
 from .errors import HandlerError, MillraceError
 
@@ -17,6 +19,7 @@ WAITING = 1000
 IDLE = 1.0
 
 OnHandlerError = Callable[[HandlerError], object]
+OnStateChange = Callable[[State, State], object]
 
 
 def log(error: HandlerError) -> None:
@@ -42,19 +45,35 @@ def _caused(message: str, error: BaseException) -> HandlerError:
     return told
 
 
+def log_state(state: State, before: State) -> None:
+    """That the broker hangs, and the end of that."""
+    if state == "hung":
+        logging.getLogger("millrace").warning("the broker hangs: it has said nothing for 4 seconds")
+    elif before == "hung" and state != "closed":
+        logging.getLogger("millrace").warning("the broker hung; now the connection is %s", state)
+
+
 class Reports:
-    def __init__(self, tell: Optional[OnHandlerError]) -> None:
+    def __init__(self, tell: Optional[OnHandlerError], tell_state: Optional[OnStateChange] = None) -> None:
         self._tell = log if tell is None else tell
-        self._waiting: Deque[HandlerError] = deque()
+        self._tell_state = log_state if tell_state is None else tell_state
+        self._waiting: Deque[partial[object]] = deque()
         self._changed = threading.Condition()
         self._thread: Optional[threading.Thread] = None
         self._lost = 0
         self._ending = False
 
     def add(self, error: HandlerError) -> None:
+        self._add(partial(self._tell, error))
+
+    def state_changed(self, state: State, before: State) -> None:
+        if self._tell_state is not log_state or "hung" in (state, before):
+            self._add(partial(self._tell_state, state, before))
+
+    def _add(self, telling: partial[object]) -> None:
         with self._changed:
             if len(self._waiting) < WAITING:
-                self._waiting.append(error)
+                self._waiting.append(telling)
             else:
                 self._lost += 1
             self._changed.notify()
@@ -78,19 +97,21 @@ class Reports:
             thread.join(seconds)
 
     def _serve(self) -> None:
-        while (error := self._next()) is not None:
+        while (telling := self._next()) is not None:
             try:
-                self._tell(error)
+                telling()
             except Exception:  # noqa: BLE001 - of the program; there is nobody else to tell
-                logging.getLogger("millrace").exception("on_handler_error failed")
+                name = "on_handler_error" if telling.func is self._tell else "on_state_change"
+                logging.getLogger("millrace").exception("%s failed", name)
 
-    def _next(self) -> Optional[HandlerError]:
+    def _next(self) -> Optional[partial[object]]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ending, IDLE)
             if self._waiting:
                 return self._waiting.popleft()
             lost, self._lost = self._lost, 0
             if lost > 0:
-                return HandlerError(f"{lost} more errors of permission handlers were not told one by one")
+                error = HandlerError(f"{lost} more errors of permission handlers were not told one by one")
+                return partial(self._tell, error)
             self._thread = None
             return None

@@ -7,9 +7,9 @@ from concurrent.futures import Future
 from typing import Any, Callable, Iterable, NoReturn, Optional, TypeVar
 
 from . import _results
-from ._link import Link
+from ._link import Link, State
 from ._permissions import RevokeMode, SubscriberTarget, disconnection, revocation
-from ._reports import OnHandlerError
+from ._reports import OnHandlerError, OnStateChange, Reports
 from ._results import Disconnected, History, Item, Published, Reply, Result, Revoked, accepted, unreadable
 from ._rules import (
     REQUEST_BYTES, REQUEST_VALUES, TIMEOUT_MAX, Channel, check_count, check_timeout, history_request, kind_of, pack,
@@ -106,7 +106,7 @@ def _read_item(place: str, item: Item) -> tuple[bytes, int, bool]:
 class Requests:
     def __init__(self, endpoint: Optional[str], timeout: float, max_pending: int, max_queued_bytes: int,
                  runner_of: Callable[[float], Runner], handler_timeout: float,
-                 on_handler_error: Optional[OnHandlerError]) -> None:
+                 on_handler_error: Optional[OnHandlerError], on_state_change: Optional[OnStateChange]) -> None:
         if endpoint is None:
             endpoint = os.environ.get("MILLRACE_BACKENDS") or DEFAULT_ENDPOINT
         if not isinstance(endpoint, str):
@@ -115,12 +115,18 @@ class Requests:
         check_count(max_pending, "max_pending", 1_000_000, 1)
         check_count(max_queued_bytes, "max_queued_bytes", 2**40, REQUEST_BYTES)
         handler_seconds = check_timeout(handler_timeout, TIMEOUT_MAX, "handler_timeout")
-        if on_handler_error is not None and not callable(on_handler_error):
-            raise refuse("on_handler_error", f"must be a function, not {kind_of(on_handler_error)}")
+        for name, told in (("on_handler_error", on_handler_error), ("on_state_change", on_state_change)):
+            if told is not None and not callable(told):
+                raise refuse(name, f"must be a function, not {kind_of(told)}")
         runner = runner_of(handler_seconds)
         self.pid = os.getpid()
-        self._link = Link(endpoint, max_pending, max_queued_bytes)
-        self.worker = Worker(self._link, runner, self._timeout, handler_seconds, on_handler_error)
+        reports = Reports(on_handler_error, on_state_change)
+        self._link = Link(endpoint, max_pending, max_queued_bytes, reports.state_changed)
+        self.worker = Worker(self._link, runner, self._timeout, handler_seconds, reports)
+
+    @property
+    def state(self) -> State:
+        return self._link.state
 
     def _ask(self, op: str, request: dict[str, Any], timeout: Optional[float], safe: bool) -> Future[Reply]:
         seconds = self._timeout if timeout is None else check_timeout(timeout, TIMEOUT_MAX)

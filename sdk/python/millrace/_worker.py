@@ -17,7 +17,7 @@ from ._decisions import Registered
 from ._link import Link
 from ._permissions import Place, Question, checks_of, question_of
 from ._registrations import Registrations
-from ._reports import OnHandlerError, Reports, of_check, of_places
+from ._reports import Reports, of_check, of_places
 from ._results import Reply
 from ._rules import pack, pack_request
 from ._runners import Runner
@@ -32,12 +32,12 @@ HASTE = 0.25
 
 class Worker:
     def __init__(self, link: Link, runner: Runner, timeout: float, handler_timeout: float,
-                 on_handler_error: Optional[OnHandlerError]) -> None:
+                 reports: Reports) -> None:
         self._link = link
         self._runner = runner
         self._timeout = timeout
         self._handler_timeout = handler_timeout
-        self._reports = Reports(on_handler_error)
+        self._reports = reports
         self._registrations = Registrations(self)
         self._lock = threading.Lock()
         self._none_open = threading.Condition(self._lock)

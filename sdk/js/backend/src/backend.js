@@ -23,7 +23,25 @@ const DEFAULTS = {
   maxQueuedBytes: 64 * 1024 * 1024,
   handlerTimeoutMs: 2500, // the broker asks a second worker after 1 s and refuses after 4
   onHandlerError: printHandlerError,
+  onStateChange: printStateChange,
 };
+
+// One line for people, when the broker hangs and when that is over.
+function printStateChange(state, before) {
+  if (state === 'hung') console.error('@millrace/backend: the broker hangs: it has said nothing for 4 seconds');
+  else if (before === 'hung' && state !== 'closed') console.error(`@millrace/backend: the broker hung; now the connection is ${state}`);
+}
+
+// A program's function that fails must not take the connection along.
+function guarded(onStateChange) {
+  return (...args) => {
+    try {
+      onStateChange(...args);
+    } catch (reason) {
+      console.error('@millrace/backend: onStateChange failed:', reason);
+    }
+  };
+}
 
 function readSettings(settings) {
   mustKnow(settings, Object.keys(DEFAULTS), 'settings');
@@ -34,7 +52,10 @@ function readSettings(settings) {
   mustBeCount(all.maxPending, 'maxPending', 1000000, 1);
   mustBeCount(all.maxQueuedBytes, 'maxQueuedBytes', 2 ** 40, REQUEST_BYTES);
   mustBeCount(all.handlerTimeoutMs, 'handlerTimeoutMs', TIMEOUT_MAX_MS, 1);
-  if (typeof all.onHandlerError !== 'function') throw new BadInputError('onHandlerError: must be a function');
+  for (const name of ['onHandlerError', 'onStateChange']) {
+    if (typeof all[name] !== 'function') throw new BadInputError(`${name}: must be a function`);
+  }
+  all.onStateChange = guarded(all.onStateChange);
   return all;
 }
 
@@ -61,6 +82,11 @@ export class Backend {
     }
     this.#worker = new Worker(this.#link, all);
     this.permissionsRouter = routerOf(this.#worker, (options, known) => this.#options(options, known));
+  }
+
+  // 'connecting', 'connected', 'hung' or 'closed', as it was when something was waited for last.
+  get state() {
+    return this.#link.state;
   }
 
   async publish(channel, payload, options = {}) {

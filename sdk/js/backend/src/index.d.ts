@@ -178,6 +178,8 @@ export interface Settings {
   handlerTimeoutMs?: number;
   /** Told of every permission handler that fails. Default: one line on console.error. */
   onHandlerError?: (error: unknown, context: HandlerErrorContext) => void;
+  /** Told each change of `state`. Default: one line on `console.error` when the broker hangs, and when that is over. */
+  onStateChange?: (state: ConnectionState, before: ConnectionState) => void;
 }
 
 export interface CloseOptions {
@@ -185,7 +187,12 @@ export interface CloseOptions {
   now?: boolean;
 }
 
+/** `hung`: the connection is there, and the broker has said nothing for 4 seconds while something was waited for. */
+export type ConnectionState = 'connecting' | 'connected' | 'hung' | 'closed';
+
 export interface Backend {
+  /** As it was when something was waited for last: without requests and handlers nobody looks. */
+  readonly state: ConnectionState;
   publish(channel: Channel, payload: object, options?: PublishOptions): Promise<Published>;
   /** One result for each item, in order. Never more than one round trip for 1,024 of them. */
   publishMany(items: readonly PublishItem[], options?: RequestOptions): Promise<PublishResult[]>;

@@ -28,8 +28,13 @@
 //   greeted()        a connection is new; what it asks now goes out first
 //   received(frame)  what is no reply to a request
 //   idle()           nothing came for SLICE_MS
+//
+// A broker that hangs keeps its connections. While something is waited for, we ask whether it is there (heart.js);
+// when it hangs nothing more is sent, so that what waits may still say that it was not. A connection of which nothing is
+// waited for is not looked at.
 import { Dealer } from 'zeromq';
 import { ClosedError, DisconnectedError, MillraceError, OverloadedError, TimeoutError } from './errors.js';
+import { Heart } from './heart.js';
 import { decode, encode } from './wire.js';
 
 const SLICE_MS = 50;
@@ -71,8 +76,14 @@ export class Link {
 
   #instance = null; // of the broker, once this connection's greeting was answered
   #mustGreet = true;
+  #isHeard = false; // on this connection
   #heardMs = 0;
   #dialedMs = performance.now(); // or when it was last seen to be connected
+  #heart = new Heart();
+  #beatId = 0; // of the last ping; 0: none
+  #mustBeat = false;
+  #state = 'connecting';
+  #tell;
   #listener = null;
 
   #timer = null;
@@ -81,8 +92,9 @@ export class Link {
   #reading = false;
   #closed = false;
 
-  constructor({ endpoint, maxPending, maxQueuedBytes }) {
+  constructor({ endpoint, maxPending, maxQueuedBytes, onStateChange }) {
     this.#endpoint = endpoint;
+    this.#tell = onStateChange;
     this.#maxPending = maxPending;
     this.#maxBytes = maxQueuedBytes;
     this.#socket = new Dealer({
@@ -122,6 +134,7 @@ export class Link {
       queue.push(entry);
       this.#wakeAt(deadlineMs);
       this.#pump();
+      this.#read(); // when it hangs, to hear that this is over
     });
   }
 
@@ -139,6 +152,21 @@ export class Link {
     }
     clearTimeout(this.#timer);
     this.#socket.close();
+    this.#see();
+  }
+
+  // --- how it is ---
+
+  // 'connecting', 'connected', 'hung' or 'closed'.
+  get state() {
+    return this.#state;
+  }
+
+  #see() {
+    const open = this.#heart.isHung ? 'hung' : this.#isHeard ? 'connected' : 'connecting';
+    const before = this.#state;
+    this.#state = this.#socket.closed ? 'closed' : open;
+    if (this.#state !== before) this.#tell(this.#state, before);
   }
 
   // --- the listener ---
@@ -196,6 +224,9 @@ export class Link {
 
   #timeoutError(entry, outcome) {
     const when = `within ${entry.timeoutMs} ms`;
+    if (this.#heart.isHung && outcome === 'not sent') {
+      return new TimeoutError(`the broker at ${this.#endpoint} hangs, so this request was not sent ${when}`, outcome);
+    }
     if (outcome === 'unknown') {
       return new TimeoutError(`the broker at ${this.#endpoint} has not answered ${when}; whether the request arrived is not known`, outcome);
     }
@@ -268,7 +299,9 @@ export class Link {
       if (!this.#listener && this.#notes.length === 0) return null;
     }
     if (this.#mustGreet) return this.#greeting();
+    if (this.#mustBeat) return this.#ping();
     if (this.#notes.length > 0) return this.#own({ bytes: this.#notes.shift(), isNote: true });
+    if (this.#heart.isHung) return null;
     if (this.#sent.size >= this.#maxPending) return null;
     if (this.#urgent.length > 0) return this.#urgent.shift();
     if (this.#held.length > 0) return null;
@@ -306,7 +339,16 @@ export class Link {
     return this.#own({ id, bytes: encode({ op: 'ping', id }), isNote: false });
   }
 
-  // A greeting or a note: nobody waits for it.
+  // The one before is not waited for any longer.
+  #ping() {
+    this.#mustBeat = false;
+    this.#sent.delete(this.#beatId);
+    const { id, ...ping } = this.#greeting();
+    this.#beatId = id;
+    return { ...ping, id, isBeat: true };
+  }
+
+  // A greeting, a ping or a note: nobody waits for it.
   #own(entry) {
     return { ...entry, isOwn: true, ended: null, state: QUEUED };
   }
@@ -379,7 +421,8 @@ export class Link {
   }
 
   #isExpecting() {
-    const waitsForLoss = !this.#mustGreet && (this.#listener !== null || this.#held.length > 0);
+    const waitsForLoss = !this.#mustGreet
+      && (this.#listener !== null || this.#held.length > 0 || (this.#heart.isHung && this.#live > 0));
     return waitsForLoss || (this.#live > 0 && this.#sent.size > 0);
   }
 
@@ -389,18 +432,34 @@ export class Link {
     } catch (error) {
       if (this.#socket.closed) return;
       if (!isAgain(error) || !this.#socket.writable) this.#lost();
-      else this.#listener?.idle();
+      else this.#silent();
     }
   }
 
-  #take(frames) {
+  #silent() {
+    this.#listener?.idle();
+    if (this.#mustGreet || !this.#heart.beat(performance.now(), this.#heardMs)) return;
+    this.#mustBeat = true;
+    this.#see();
+    this.#pump();
+  }
+
+  #hear() {
     this.#heardMs = performance.now();
+    this.#isHeard = true;
+    this.#heart.heard();
+    this.#see();
+  }
+
+  #take(frames) {
+    this.#hear();
     const reply = decode(frames[0]);
     // What has an op is no reply, whatever its id.
     const entry = reply?.op === undefined ? this.#asked(reply?.id) : null;
     if (!entry) return this.#listener?.received(reply);
     this.#sent.delete(reply.id);
-    if (entry.isOwn) this.#welcome(reply.instance);
+    if (entry.isBeat) this.#beatId = 0;
+    else if (entry.isOwn) this.#welcome(reply.instance);
     else if (isStopping(reply)) this.#stopping(entry);
     else if (this.#settle(entry)) entry.resolve(reply);
     this.#pump();
@@ -449,6 +508,9 @@ export class Link {
     this.#notes = [];
     this.#instance = null;
     this.#mustGreet = true;
+    this.#mustBeat = this.#isHeard = false;
+    this.#heart.heard();
+    this.#see();
     this.#pump();
   }
 

@@ -55,6 +55,7 @@ export async function permissions(backend: Backend): Promise<void> {
   console.log(read, ttl, affected, ended, unconfirmed, closed.affected);
   connect({
     handlerTimeoutMs: 100,
+    onStateChange: (state: 'connecting' | 'connected' | 'hung' | 'closed', before) => console.log(state, before),
     onHandlerError(error, context) {
       if (context.during === 'check') console.log(context.channel.name, context.subscriber.id, context.requestId);
       else if (context.during === 'registration') console.log(context.handlers.map((at) => (at === 'default' ? at : at.name)));
