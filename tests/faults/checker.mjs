@@ -72,6 +72,11 @@ export class Checker {
     this.#violate(invariant, text);
   }
 
+  // The clients of this herd are sent home: what comes later is nothing to them.
+  _left({ of: herd }) {
+    for (const one of this.#subscriptions.values()) if (one.who.startsWith(`${herd} `)) one.isGone = true;
+  }
+
   // The herd's own look at what came: it sees what is no delivery at all.
   _faults({ faults }) {
     const mine = { foreign: 'I5', strays: 'I4', malformed: 'I3', replies: 'I4' };
@@ -176,6 +181,7 @@ export class Checker {
   _deliver(record) {
     const { t, epoch, offset, n, recovered } = record;
     const one = this.#subscription(record);
+    if (one.isGone) return;
     this.delivered++;
     if (recovered) this.recovered++;
     this.#mayRead(one, t, `got ${n}`);
@@ -246,6 +252,7 @@ export class Checker {
   // --- the end ---
 
   #finishSubscription(one) {
+    if (one.isGone) return;
     const isKept = this.#closed.has(one.address) || this.#guarded.has(one.address);
     if (one.state !== 'live') {
       const isFine = isKept && ['refused', 'revoked'].includes(one.state);

@@ -1,14 +1,20 @@
 // The faults, one after the other: how each is injected, and what only it promises. The rest is for the
 // checker. `run(world)` begins when the load runs, and ends when the fault is over.
 import { execFileSync } from 'node:child_process';
-import { mkdir, open, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Gateway } from '../system/gateways.mjs';
 import { atEnd, Child, freePort, httpGet, programs, temporaryDirectory } from '../system/harness.mjs';
+import { footprint } from '../system/mortal.mjs';
+import { makeToken, newKey, nowSeconds, writeKeys } from '../system/tokens.mjs';
+import { Worker } from '../system/worker.mjs';
 import { copyStore, judgeDamaged } from './damage.mjs';
 import { dieWhileAsking, stages } from './half_message.mjs';
+import { answerOf, guardedChannel, mayRead } from './handler.mjs';
 import { Network, unableToPartition } from './network.mjs';
 import { errors, Orders } from './orders.mjs';
 import { Proxy } from './proxy.mjs';
+import { addressesOf, targetOf } from './publisher.mjs';
 import { channels, delay, prefix } from './world.mjs';
 
 const seconds = (world, short, long) => (world.size.isShort ? short : long) * 1000;
@@ -124,6 +130,22 @@ export const faults = [
     },
   },
   {
+    id: 'F7',
+    name: 'subscribers join while publications flow',
+    async run(world) {
+      const waves = world.size.isShort ? 3 : 10;
+      const [one, two] = world.cluster.gateways;
+      world.inject(`${waves} times 250 clients join four addresses each, and leave`);
+      for (let wave = 0; wave < waves; wave++) {
+        const burst = world.publisher.burst(world.random.below(400), 64);
+        const joiners = await world.herd(world.random.pick([[one, two], [two, one]]), { connections: 250, subscriptions: 4, channels, prefix });
+        await world.load(200 + world.random.below(800));
+        await burst;
+        await world.dismiss(joiners);
+      }
+    },
+  },
+  {
     id: 'F8',
     name: 'subscribers stop reading',
     settings: () => ({ gateway: { queue_bytes: 65536, send_buffer_bytes: 4096 } }),
@@ -144,6 +166,119 @@ export const faults = [
     },
   },
   {
+    id: 'F9',
+    name: 'a second gateway has the name of the first one',
+    async run(world) {
+      const { cluster } = world;
+      const [one] = cluster.gateways;
+      const twin = new Gateway(cluster, 'one', await freePort());
+      world.inject('another gateway one');
+      twin.spawn({ MILLRACE_GATEWAY_LISTEN_PORT: '0' });
+      await twin.child.event('broker_refused');
+      await cluster.broker.event('gateway_refused');
+      await world.load(seconds(world, 4, 15));
+      const { status, reasons } = await twin.readiness();
+      if (status !== 503 || reasons.length === 0) world.broken('I4', `the twin says ${status} ${reasons}`);
+      if ((await one.readiness()).status !== 200) world.broken('I4', 'the first one is not ready');
+      const reports = await Promise.all(world.herds.map((herd) => herd.report()));
+      const lost = reports.reduce((sum, { disconnected }) => sum + disconnected, 0);
+      if (lost > 0) world.broken('I4', `${lost} connections were lost`);
+      await twin.end('SIGTERM');
+    },
+  },
+  {
+    id: 'F10',
+    name: 'the permission handler dies with questions open, and with grants out',
+    prepare: useTokens,
+    settings: guardedSettings,
+    async run(world) {
+      const clients = world.size.isShort ? 300 : 1000;
+      const silent = await world.handler('silent');
+      world.inject(`${clients} clients wait for a permission`);
+      const herd = await guardedHerd(world, clients);
+      await world.expect(20000, 'I4', 'the handler to be asked', async () => (await world.cluster.metric('checks_sent_total', 'broker')) > 0);
+      await world.expect(20000, 'I4', 'all clients to wait', async () => (await herd.report()).open === clients);
+      silent.signal('SIGKILL');
+      const answered = await world.expect(20000, 'I4', 'all clients to be answered', async () => (await herd.report()).refused_for_now >= clients);
+      // The gateway answers each at most 4 s after its command.
+      if (answered > 4000 + 1500) world.broken('I4', `some had no answer for ${answered} ms`);
+      const before = await herd.report();
+      if (before.live > 0) world.broken('I5', `${before.live} were let in by nobody`);
+      if (before.unanswered > 0) world.broken('I4', `${before.unanswered} commands had no answer`);
+
+      let handler = await world.handler('yes');
+      await allIn(world, herd, clients);
+      handler.signal('SIGKILL');
+      world.inject('the handler dies, and those who are in stay in');
+      await world.load(seconds(world, 3, 10));
+      const after = await herd.report();
+      if (after.told + after.revoked > 0) world.broken('I4', `${after.told + after.revoked} subscriptions ended with the handler`);
+      handler = await world.handler('yes');
+    },
+  },
+  {
+    id: 'F11',
+    name: 'the permission handler answers too late',
+    prepare: useTokens,
+    settings: guardedSettings,
+    async run(world) {
+      const clients = world.size.isShort ? 300 : 1000;
+      const slow = await world.handler('slow');
+      world.inject(`${clients} clients ask a handler that takes ten seconds`);
+      const herd = await guardedHerd(world, clients);
+      await world.expect(20000, 'I4', 'all clients to be answered', async () => (await herd.report()).refused_for_now >= clients);
+      // Nobody else waits for it.
+      const [one, two] = world.cluster.gateways;
+      const began = performance.now();
+      const others = await world.herd([one, two], { connections: 100, channels, prefix });
+      const ms = performance.now() - began;
+      if (ms > 2000) world.broken('I4', `others waited ${Math.round(ms)} ms for their subscriptions`);
+      await world.load(seconds(world, 6, 20));
+      await world.dismiss(others);
+      const { live, unanswered } = await herd.report();
+      if (live > 0) world.broken('I5', `${live} were let in by an answer that came too late`);
+      if (unanswered > 0) world.broken('I4', `${unanswered} commands had no answer`);
+      slow.signal('SIGKILL');
+      await world.handler('yes');
+      world.over();
+      await allIn(world, herd, clients);
+    },
+  },
+  {
+    id: 'F12',
+    name: 'the permission handler comes and goes',
+    prepare: useTokens,
+    settings: guardedSettings,
+    async run(world) {
+      const clients = world.size.isShort ? 300 : 1000;
+      const { records, cluster } = world;
+      const flap = () => Worker.serve(cluster, [{ channel: guardedChannel }], ({ channel, resource, subscriber }) => {
+        const answer = answerOf({ name: channel, resourceId: resource }, subscriber);
+        records.write('answer', answer);
+        return { read: answer.read };
+      });
+      const first = await flap();
+      await first.close();
+      const herd = await guardedHerd(world, clients);
+      world.inject('up for 200 ms, down for 200 ms');
+      const end = performance.now() + seconds(world, 6, 60);
+      while (performance.now() < end) {
+        const worker = await flap();
+        await delay(200);
+        await worker.close();
+        await delay(200);
+        world.status();
+      }
+      const asked = await cluster.metric('checks_sent_total', 'broker');
+      const { first: live, refused_for_now: again, faults } = await herd.report();
+      const most = 2 * (live + again + faults.refused + clients);
+      if (asked > most) world.broken('I4', `the handler was asked ${asked} times for ${most / 2} attempts`);
+      await world.handler('yes');
+      world.over();
+      await allIn(world, herd, clients);
+    },
+  },
+  {
     id: 'F13',
     name: 'backends die in the middle of a publication, and it is sent again',
     async run(world) {
@@ -151,19 +286,49 @@ export const faults = [
       const rounds = world.size.isShort ? 60 : 300;
       world.inject(`${rounds} backends die`);
       const one = async (i) => {
-        const { n, at, address, key } = publisher.begin();
+        const { n, address, key } = publisher.begin();
         const stage = stages[i % stages.length];
-        const { name: channel, resourceId: resource } = publisher.target(at);
+        const { name: channel, resourceId: resource } = targetOf(address);
         const request = { op: 'publish', id: 1, channel, resource, payload: publisher.payload(n, address), key };
         const reply = await dieWhileAsking(cluster.endpoint, request, stage);
         if (reply?.ok) records.write('ack', { n, epoch: reply.epoch, offset: reply.offset });
         if (stage === stages.at(-1) && !reply?.ok) world.broken('I4', `no answer to ${n}: ${JSON.stringify(reply)}`);
-        await publisher.decide(n, at, key);
+        await publisher.decide(n, address, key);
       };
       for (let i = 0; i < rounds; i += 20) {
         await Promise.all(Array.from({ length: 20 }, (_, j) => one(i + j)));
         await world.load(300);
       }
+    },
+  },
+  {
+    id: 'F14',
+    name: 'the wall clock jumps by an hour, there and back',
+    prepare(world) {
+      world.orders = new Orders(join(world.directory, 'orders'));
+      atEnd(() => world.orders.close());
+    },
+    environment: (world) => world.orders.environment,
+    async run(world) {
+      const hour = 3600 * 1000;
+      const [one] = world.cluster.gateways;
+      const jumps = world.random.pick([[hour, -hour], [-hour, hour]]);
+      for (const wallMs of [...jumps, 0]) {
+        world.inject(`the wall clock is ${wallMs / hour} h off`);
+        world.orders.give({ wallMs });
+        await world.load(seconds(world, 3, 15));
+      }
+      const reports = await Promise.all(world.herds.map((herd) => herd.report()));
+      const disturbed = reports.reduce((sum, { disconnected, told, revoked }) => sum + disconnected + told + revoked, 0);
+      if (disturbed > 0) world.broken('I4', `the clock cost ${disturbed} connections or subscriptions`);
+      // What is kept is neither too old nor too young by it.
+      world.orders.give({ wallMs: jumps[0] });
+      await world.killGateway(one);
+      await world.whole();
+      const lost = (await Promise.all(world.herds.map((herd) => herd.report()))).reduce((sum, { unrecovered }) => sum + unrecovered, 0);
+      if (lost > 0) world.broken('I1', `${lost} subscriptions could not be recovered behind a jump of the clock`);
+      world.orders.give();
+      await world.cluster.run(one);
     },
   },
   {
@@ -213,10 +378,11 @@ export const faults = [
       const from = join(world.directory, 'store');
       await mkdir(from);
       await copyStore(cluster.directory, from);
-      const addresses = Array.from({ length: channels }, (_, at) => {
-        const address = `${prefix}${at}`;
-        return { target: publisher.target(at), top: publisher.tops.get(address), placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`) };
-      });
+      const addresses = publisher.addresses.map((address) => ({
+        target: targetOf(address),
+        top: publisher.tops.get(address),
+        placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`),
+      }));
       await cluster.startBroker();
       world.over();
       world.inject(`${places} copies of its store are damaged, each at one place`);
@@ -230,7 +396,113 @@ export const faults = [
       world.status(`${count.started} started, ${count['went back']} of them at earlier positions, ${count.refused} refused;`);
     },
   },
+  {
+    id: 'F18',
+    name: 'a gateway with a crowd of clients is killed and started again',
+    async run(world) {
+      const [one, two] = world.cluster.gateways;
+      const connections = world.size.isShort ? 3000 : 9000;
+      await world.herd([one], { connections, channels, prefix: 'crowd:room-', inFlight: 500 });
+      world.publisher.addresses.push('crowd:room-0', 'crowd:room-1'); // of which each has many readers
+      await world.load(2000);
+      world.inject(`kill -9 of gateway one with ${connections + world.size.clients / 2} clients`);
+      await world.killGateway(one);
+      await world.cluster.run(one);
+      world.over();
+      const back = await world.expect(60000, 'I4', 'all of the crowd to be back', async () => {
+        const reports = await Promise.all(world.herds.map((herd) => herd.report()));
+        return reports.every(({ whole, connections: all }) => whole === all);
+      });
+      world.say(`back within ${back} ms`);
+      if (back > 30000) world.broken('I4', `the last client was back after ${back} ms`);
+      if ((await two.metric('connections')) < 1) world.broken('I4', 'nobody is at gateway two');
+    },
+  },
+  {
+    id: 'F19',
+    name: 'every process is replaced, one after the other',
+    async run(world) {
+      const { cluster, publisher } = world;
+      const refused = publisher.refused;
+      for (const gateway of cluster.gateways) {
+        world.inject(`SIGTERM to gateway ${gateway.name}`);
+        world.repairs += await gateway.metric('repaired_total');
+        const { code } = await gateway.end('SIGTERM');
+        if (code !== 0) world.broken('I4', `gateway ${gateway.name} ended with ${code}`);
+        await cluster.run(gateway);
+        await world.load(seconds(world, 1, 3));
+      }
+      world.inject('SIGTERM to the broker');
+      const { code } = await cluster.broker.stop('SIGTERM');
+      if (code !== 0) world.broken('I4', `the broker ended with ${code}`);
+      await cluster.startBroker();
+      world.over();
+      await publisher.more(world.size.perSecond);
+      if (publisher.refused > refused) world.broken('I4', `${publisher.refused - refused} publications failed for good`);
+    },
+  },
+  {
+    id: 'F20',
+    name: 'a gateway runs out of file descriptors',
+    async run(world) {
+      const [one] = world.cluster.gateways;
+      const { descriptors } = await footprint(one.child);
+      const limit = (soft) => execFileSync('prlimit', ['--pid', `${one.child.pid}`, `--nofile=${soft}:`]);
+      const before = await Promise.all(world.herds.map((herd) => herd.report()));
+      const [, was] = (await readFile(`/proc/${one.child.pid}/limits`, 'utf8')).match(/Max open files +(\d+)/);
+      world.inject('gateway one may have 50 more descriptors, and 200 more clients come');
+      limit(descriptors + 50);
+      const more = await world.herd([one], { connections: 200, channels, prefix, inFlight: 200 }, { wait: false });
+      await world.expect(20000, 'I4', 'clients to be sent away', async () => (await more.report()).failed > 100);
+      await world.load(seconds(world, 3, 15));
+      const after = await Promise.all(world.herds.slice(0, before.length).map((herd) => herd.report()));
+      const lost = after.reduce((sum, { disconnected }, i) => sum + disconnected - before[i].disconnected, 0);
+      if (lost > 0) world.broken('I4', `${lost} connections that were there were lost`);
+      limit(was);
+      world.over();
+      await world.whole();
+    },
+  },
 ];
+
+// --- who may read ---
+
+// A key of the site, and a token for each client of the guarded addresses.
+async function useTokens(world) {
+  const key = newKey('HS256', 'faults');
+  world.keys = await writeKeys(world.directory, 'site.keys', key);
+  world.tokens = join(world.directory, 'tokens');
+  const exp = nowSeconds() + 4 * 3600;
+  await writeFile(world.tokens, Array.from({ length: 1000 }, (_, i) => `${makeToken(key, { sub: `u${i}`, exp })}\n`).join(''));
+}
+
+// A handler that does not answer is something for now.
+function guardedSettings(world) {
+  return { 'site "default"': { keys: world.keys, unavailable: 'retry' } };
+}
+
+const guardedPrefix = `${guardedChannel}:room-`;
+
+// They are not waited for: a handler decides.
+async function guardedHerd(world, connections) {
+  const addresses = addressesOf(guardedPrefix, channels);
+  for (const address of addresses) world.records.write('guarded', { address });
+  const [one, two] = world.cluster.gateways;
+  const herd = await world.herd([one, two], { connections, channels, prefix: guardedPrefix, tokens: world.tokens, inFlight: connections }, { wait: false, isWhole: false });
+  world.publisher.addresses.push(...addresses);
+  return herd;
+}
+
+// Those whom the handler allows, and nobody else.
+async function allIn(world, herd, clients) {
+  const allowed = Array.from({ length: clients }, (_, i) => `u${i}`).filter(mayRead).length;
+  await world.expect(60000, 'I4', 'all who may read to be subscribed', async () => (await herd.report()).live === allowed);
+  await delay(100);
+  const { live } = await herd.report();
+  if (live !== allowed) world.broken('I5', `${live} are subscribed, and ${allowed} may`);
+}
+
+// --- the disk ---
 
 // A file system of its own, of which nothing is left over for others.
 async function smallDisk() {

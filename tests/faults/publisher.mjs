@@ -6,10 +6,19 @@ import { delay, until } from '../system/harness.mjs';
 const TIMEOUT_MS = 3000;
 const GIVE_UP_MS = 90000; // since the first attempt, after stop()
 
+// The addresses prefix0, prefix1 ...
+export const addressesOf = (prefix, count) => Array.from({ length: count }, (_, i) => `${prefix}${i}`);
+
+// {name, resourceId}
+export function targetOf(address) {
+  const [name, resourceId] = address.split(':');
+  return { name, resourceId };
+}
+
 export class Publisher {
   constructor(world, { perSecond, channels, prefix }) {
-    const [channel, resource] = prefix.split(':');
-    Object.assign(this, { world, perSecond, channels, channel, resource });
+    Object.assign(this, { world, perSecond });
+    this.addresses = addressesOf(prefix, channels); // of which one after the other gets a publication
     this.backend = connect({ endpoint: world.cluster.endpoint, timeoutMs: TIMEOUT_MS, maxPending: 3500 });
     this.sent = 0;
     this.acknowledged = 0;
@@ -25,39 +34,34 @@ export class Publisher {
     return this.world.records;
   }
 
-  target(at) {
-    return { name: this.channel, resourceId: `${this.resource}${at}` };
-  }
-
   payload(n, address, pad = 64) {
     return { n, a: address, pad: 'x'.repeat(pad) };
   }
 
-  // A number of its own for a publication that somebody else sends: {n, at, address, key}.
-  begin(at = this.sent % this.channels) {
+  // A number of its own for a publication that somebody else sends: {n, address, key}.
+  begin() {
+    const address = this.addresses[this.sent % this.addresses.length];
     const n = ++this.sent;
-    const address = `${this.channel}:${this.resource}${at}`;
     const key = `${this.world.name}-${n}`;
     this.records.write('attempt', { n, address, key });
-    return { n, at, address, key };
+    return { n, address, key };
   }
 
   // One more publication, however long it takes; resolves when that is decided.
   async publish({ pad } = {}) {
-    const { n, at, key } = this.begin();
-    await this.decide(n, at, key, pad);
+    const { n, address, key } = this.begin();
+    await this.decide(n, address, key, pad);
   }
 
   // Nobody has said yet what became of number n.
-  async decide(n, at, key, pad) {
-    const address = `${this.channel}:${this.resource}${at}`;
+  async decide(n, address, key, pad) {
     this.open.add(n);
     const payload = this.payload(n, address, pad);
     let isInDoubt = false;
     const givesUp = this.world.random.below(2) === 0; // when it is told that nothing was published
     while (!this.isAbandoned) {
       try {
-        const { epoch, offset, duplicate } = await this.backend.publish(this.target(at), payload, { key });
+        const { epoch, offset, duplicate } = await this.backend.publish(targetOf(address), payload, { key });
         this.records.write('ack', { n, epoch, offset, duplicate: duplicate ?? false });
         this.#acknowledged(n, address, epoch, offset);
         this.open.delete(n);

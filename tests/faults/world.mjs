@@ -2,6 +2,7 @@
 // addresses, two hundred publications a second, and the records of all that.
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Gateway } from '../system/gateways.mjs';
 import { atEnd, Child, Cluster, delay, freePort, httpGet, patience, programs, undoAll, until } from '../system/harness.mjs';
 import { Herd, killed } from '../system/herd.mjs';
@@ -12,6 +13,7 @@ import { now, Records } from './records.mjs';
 
 export const channels = 50;
 export const prefix = 'load:room-';
+const handlerFile = fileURLToPath(new URL('handler.mjs', import.meta.url));
 const SETTLE_MS = 60000;
 
 // A cluster with two gateways, each with a port of its own for clients, so that a client can leave one
@@ -80,16 +82,37 @@ export class World {
   }
 
   // Clients that are judged in the end; resolves when all are subscribed unless `wait` is false.
-  async herd(gateways, options, { wait = true, isExpected = true } = {}) {
+  // isWhole: all of them are to be subscribed in the end.
+  async herd(gateways, options, { wait = true, isWhole = true } = {}) {
     const record = join(this.directory, `herd-${this.herds.length}.jsonl`);
     this.paths.push(record);
     const herd = Herd.start(gateways.map((gateway) => gateway.clientPort), { ...options, record });
     herd.size = options.connections;
-    herd.isExpected = isExpected;
+    herd.isWhole = isWhole;
+    herd.file = this.paths.length - 1;
     this.herds.push(herd);
-    if (isExpected) this.records.write('expect', { subscriptions: options.connections * (options.subscriptions ?? 1) });
+    this.records.write('expect', { subscriptions: options.connections * (options.subscriptions ?? 1) });
     if (wait) await herd.event('subscribed');
     return herd;
+  }
+
+  // They go home before the end.
+  async dismiss(herd) {
+    const { faults } = await herd.report();
+    this.records.write('left', { of: herd.file });
+    this.records.write('faults', { faults });
+    herd.isWhole = false;
+    await herd.end();
+  }
+
+  // A process with the permission handler of the guarded addresses (handler.mjs), once it is registered.
+  async handler(mode) {
+    const path = join(this.directory, `handler-${this.paths.length}.jsonl`);
+    const child = new Child(`handler ${mode}`, process.execPath, [handlerFile, this.cluster.endpoint, path, mode]);
+    this.paths.push(path);
+    await child.line('stdout', (line) => line === 'registered');
+    atEnd(() => child.stop('SIGKILL'));
+    return child;
   }
 
   // `ms` of load with nothing wrong, or with what was just injected.
@@ -153,7 +176,7 @@ export class World {
   // All are subscribed, wherever.
   async whole(ms = SETTLE_MS) {
     await this.expect(ms, 'I4', 'all clients to be subscribed', async () => {
-      const reports = await Promise.all(this.herds.filter((herd) => herd.isExpected).map((herd) => herd.report()));
+      const reports = await Promise.all(this.herds.filter((herd) => herd.isWhole).map((herd) => herd.report()));
       return reports.every((report) => report.whole === report.connections);
     });
   }
@@ -196,13 +219,13 @@ export class World {
 
   async #isSettled() {
     for (const herd of this.herds) {
-      if (!herd.isExpected) continue;
+      if (herd.child.end) continue;
       const report = await herd.report();
-      if (report.whole !== report.connections) return false;
+      if (herd.isWhole && report.whole !== report.connections) return false;
       const positions = await herd.positions();
       for (const [address, { epoch, offset }] of this.publisher.tops) {
         const place = positions[address];
-        if (place && (place.mixed || place.epoch !== epoch || place.lowest < offset)) return false;
+        if (place?.live && (place.mixed || place.epoch !== epoch || place.lowest < offset)) return false;
       }
     }
     return true;
