@@ -1,16 +1,18 @@
-// ./dev faults [--seeds N] [--only F1,F2] [--short] [--json FILE]: see docs/faults.md. Status 1: something that is
-// promised did not hold.
+// ./dev faults: see the usage below and docs/faults.md. Status 1: something that is promised did not hold.
 import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { seed as firstSeed } from '../system/random.mjs';
+import { programs } from '../system/harness.mjs';
 import { faults } from './faults.mjs';
 import { faultsNamed, full, runFaults, short, table } from './suite.mjs';
 
-const usage = `usage: ./dev faults [--seeds N] [--only F1,F2] [--short] [--json FILE]
+const usage = `usage: ./dev faults [--seeds N] [--only F1,F2] [--short] [--clients N] [--gateway FILE] [--json FILE]
 
 Breaks a node under load (1000 subscribers, 50 addresses, 200 publications a second) in every way below, N times
 each (3), and checks from the records of all that happened that nothing was lost, doubled or reordered in
-silence. SEED=n begins with another seed. --short: less load before and after each fault, as in ./dev test.
+silence. The seeds are random numbers; SEED=n: from n on. --short: less load before and after each fault, as in
+./dev test. --clients: other than 1000. --gateway: another program for the gateways.
 
 ${faults.map(({ id, name }) => `  ${id.padEnd(4)} ${name}`).join('\n')}`;
 
@@ -23,25 +25,28 @@ function readArguments() {
   const string = { type: 'string' };
   const boolean = { type: 'boolean' };
   try {
-    const { values } = parseArgs({ options: { seeds: string, only: string, json: string, short: boolean, help: boolean } });
+    const { values } = parseArgs({ options: { seeds: string, only: string, json: string, clients: string, gateway: string, short: boolean, help: boolean } });
     if (values.help) return values;
     const seeds = Number(values.seeds ?? 3);
     if (!(Number.isInteger(seeds) && seeds >= 1 && seeds <= 1000)) refuse(`--seeds must be a number from 1 to 1000, not '${values.seeds}'`);
-    return { ...values, seeds, chosen: faultsNamed(values.only?.split(',') ?? []) };
+    const size = { ...(values.short ? short : full), clients: Number(values.clients ?? full.clients) };
+    if (!(Number.isInteger(size.clients) && size.clients >= 20 && size.clients <= 10000)) refuse(`--clients must be a number from 20 to 10000, not '${values.clients}'`);
+    return { ...values, seeds, size, chosen: faultsNamed(values.only?.split(',') ?? []) };
   } catch (error) {
     return refuse(error.message);
   }
 }
 
-const { help, seeds, chosen, json, short: isShort } = readArguments();
+const { help, seeds, chosen, json, size, gateway } = readArguments();
 if (help) {
   console.log(usage);
   process.exit(0);
 }
+if (gateway) programs.gateway = resolve(gateway);
 const began = performance.now();
 const say = (text) => console.log(`${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s  ${text}`);
 const list = Array.from({ length: seeds }, (_, i) => firstSeed + i);
-const { rows, skipped, failures } = await runFaults(chosen, { seeds: list, size: isShort ? short : full, say });
+const { rows, skipped, failures } = await runFaults(chosen, { seeds: list, size, say });
 
 console.log(`\n${table(rows)}`);
 for (const { id, reason } of skipped) console.log(`${id} was skipped: ${reason}`);
