@@ -96,8 +96,8 @@ void hub_session_frame(hub_t *self, session_t *session, struct span frame, int64
 void hub_session_refuse(hub_t *self, session_t *session, enum client_close code);
 /* The owner has sent the first `count` frames of the outbox: removes them. */
 void hub_session_sent(hub_t *self, session_t *session, size_t count, int64_t now_ms);
-/* The owner has offered the outbox to the socket, which takes no more for now: what is left waits.
- */
+/* The owner has offered the outbox to the socket, which takes no more for now, or not at once: what
+ * is left waits. */
 void hub_session_full(hub_t *self, session_t *session, int64_t now_ms);
 /* The connection is gone, for whatever reason: frees the session. */
 void hub_session_closed(hub_t *self, session_t *session, int64_t now_ms);

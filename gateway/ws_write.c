@@ -103,32 +103,41 @@ static ssize_t write_lines(ws_t *self, struct connection *connection, struct lin
     return -1;
 }
 
-/* Frames stay in the outbox until the socket has taken them whole. */
-static void write_stream(ws_t *self, struct connection *connection, int64_t now_ms)
+/* Frames stay in the outbox until the socket has taken them whole. False: the connection ends. */
+static bool offer_lines(ws_t *self, struct connection *connection, int64_t now_ms)
 {
     struct lines lines;
     session_t *session = connection->session;
     lines_gather(&lines, session_outbox(session),
                  connection->form == CONNECTION_EVENTS ? LINES_EVENTS : LINES_PLAIN,
                  connection->sent);
-    if (lines.frame_count > 0) {
-        ssize_t taken = write_lines(self, connection, &lines);
-        if (taken < 0)
-            return;
-        size_t sent = connection->sent;
-        size_t done = lines_taken(&lines, (size_t)taken, &sent);
-        connection->sent = (uint32_t)sent;
-        connection->is_full = done < lines.frame_count;
-        self->metrics->writes_partial_total += connection->is_full;
-        self->metrics->bytes_sent_total += (uint64_t)taken;
-        self->metrics->frames_sent_total += done;
-        hub_session_sent(self->hub, session, done, now_ms);
-    }
-    if (connection->is_full) {
-        hub_session_full(self->hub, session, now_ms);
+    if (lines.frame_count == 0)
+        return true;
+    ssize_t taken = write_lines(self, connection, &lines);
+    if (taken < 0)
+        return false;
+    size_t sent = connection->sent;
+    size_t done = lines_taken(&lines, (size_t)taken, &sent);
+    connection->sent = (uint32_t)sent;
+    connection->is_full = done < lines.frame_count;
+    self->metrics->writes_partial_total += connection->is_full;
+    self->metrics->bytes_sent_total += (uint64_t)taken;
+    self->metrics->frames_sent_total += done;
+    hub_session_sent(self->hub, session, done, now_ms);
+    return true;
+}
+
+static void write_stream(ws_t *self, struct connection *connection, int64_t now_ms)
+{
+    session_t *session = connection->session;
+    if (!offer_lines(self, connection, now_ms))
         return;
-    }
-    if (!outbox_is_empty(session_outbox(session)))
+    bool waits = !outbox_is_empty(session_outbox(session));
+    if (waits)
+        hub_session_full(self->hub, session, now_ms);
+    if (connection->is_full)
+        return;
+    if (waits)
         stream_watch_again(self->watch, connection->fd, connection); /* the others first */
     else if (connection->state == CONNECTION_ENDING)
         write_disconnect(self, connection);
@@ -158,11 +167,12 @@ static void write_outbox(ws_t *self, struct connection *connection, int64_t now_
         self->metrics->frames_sent_total += count;
         hub_session_sent(self->hub, session, count, now_ms);
     }
-    if (result == WRITE_PARTIAL)
+    bool waits = !outbox_is_empty(session_outbox(session));
+    if (waits && result != WRITE_FAILED)
         hub_session_full(self->hub, session, now_ms);
     if (result != WRITE_DONE)
         return;
-    if (!outbox_is_empty(session_outbox(session)))
+    if (waits)
         lws_callback_on_writable(connection->wsi); /* the others first */
     else if (connection->state == CONNECTION_ENDING)
         write_close_frame(self, connection);
