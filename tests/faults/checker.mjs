@@ -12,7 +12,7 @@
 import { recordsOf } from './records.mjs';
 
 const KEPT = 20; // violations with their text; all are counted
-const LATE_MS = 250; // what takes longer is part of the disturbance
+const LATE_MS = 500; // what takes longer is part of the disturbance
 const DESCRIPTORS = 20; // pages of figures that are being read, files of the store
 const RSS_FACTOR = 1.25;
 const RSS_BYTES = 24 * 1024 * 1024; // history that has come meanwhile

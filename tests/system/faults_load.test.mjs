@@ -20,7 +20,7 @@ async function runSuite(context, id, ...more) {
   return { code, text: `${stdout}${stderr}` };
 }
 
-describe('a node that is broken under load', { concurrency: skipLarge ? 1 : 4 }, () => {
+describe('a node that is broken under load', { concurrency: skipLarge ? 2 : 4 }, () => {
   for (const id of chosen) {
     test(id, { timeout: limit }, async (context) => {
       const { code, text } = await runSuite(context, id);
