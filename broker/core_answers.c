@@ -105,12 +105,27 @@ static uint8_t slow_reader_flag(const stream_header_t *header)
     return 0;
 }
 
+/* A gateway knows no position but those that it was told. One beyond ours was told before the store
+ * went back behind our back: an older copy of its file, a log that lost its end. Numbers that some
+ * reader has seen must not be given away again. */
+static bool has_gone_back(const stream_t *stream, const struct bus_question *question)
+{
+    return question->epoch == stream->epoch && question->offset > stream->offset;
+}
+
 static void range(core_t *core, stream_header_t *header, const struct bus_question *question,
-                  struct bus_reply *reply)
+                  struct bus_reply *reply, int64_t now_ms)
 {
     const stream_t *stream = &header->stream;
     static const struct stream_room room = {SIZE_MAX, LIMIT_RECOVERY_BYTES};
     struct stream_slice slice;
+    if (has_gone_back(stream, question)) {
+        core->metrics->streams_gone_back_total++;
+        core_void(core, header, now_ms);
+        reply->epoch = stream->epoch;
+        reply->offset = stream->offset;
+        return;
+    }
     if (question->epoch != stream->epoch || !stream_next(stream, question->offset, room, &slice))
         return;
     /* A single message that no frame can carry counts as gone. */
@@ -161,7 +176,7 @@ static bool answer_known(core_t *core, party_t *gateway, stream_header_t *header
     case BUS_PERMIT:
         break;
     case BUS_RANGE:
-        range(core, header, question, reply);
+        range(core, header, question, reply, now_ms);
         break;
     case BUS_HISTORY:
         read_history(core, header, question, reply);

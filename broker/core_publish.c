@@ -156,6 +156,12 @@ static void fail_from(core_t *core, const stream_header_t *header, uint64_t tick
     }
 }
 
+void core_void(core_t *core, stream_header_t *header, int64_t now_ms)
+{
+    fail_from(core, header, core->appends.first, header->pending, STORE_UNKNOWN);
+    streams_restart(core->streams, header, now_ms);
+}
+
 void core_stored(core_t *self, uint64_t ticket, enum store_outcome outcome, int64_t now_ms)
 {
     struct append *append = find(self, ticket);
@@ -175,8 +181,7 @@ void core_stored(core_t *self, uint64_t ticket, enum store_outcome outcome, int6
         streams_fail(self->streams, header, count, now_ms);
         break;
     case STORE_UNKNOWN:
-        fail_from(self, header, self->appends.first, header->pending, outcome);
-        streams_restart(self->streams, header, now_ms);
+        core_void(self, header, now_ms);
         break;
     }
 }

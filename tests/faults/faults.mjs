@@ -401,7 +401,6 @@ export const faults = [
         placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`),
       }));
       await cluster.startBroker();
-      world.over();
       world.inject(`${places} copies of its store are damaged, each at one place`);
       const count = { refused: 0, started: 0, 'went back': 0 };
       for (let i = 0; i < places; i++) {
@@ -411,6 +410,15 @@ export const faults = [
         for (const text of wrong) world.broken('I3', `${place}: ${text}`);
       }
       world.status(`${count.started} started, ${count['went back']} of them at earlier positions, ${count.refused} refused;`);
+
+      world.inject('an older copy of its store is put back');
+      await publisher.pause();
+      await world.killBroker();
+      await copyStore(from, cluster.directory);
+      await cluster.startBroker();
+      await world.expect(30000, 'I4', 'the broker to learn that its store has gone back', async () => (await cluster.metric('streams_gone_back_total', 'broker')) === channels);
+      publisher.resume();
+      world.over();
     },
   },
   {

@@ -115,6 +115,16 @@ export class Publisher {
     }
   }
 
+  // Nothing new, and nothing under way, until resume().
+  async pause() {
+    this.isPaused = true;
+    await until(60000, 'all publications to be decided', () => this.open.size === 0);
+  }
+
+  resume() {
+    this.isPaused = false;
+  }
+
   // No new ones; waits until all are decided, and no longer than GIVE_UP_MS.
   async stop() {
     this.stopped = true;
