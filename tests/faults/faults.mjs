@@ -164,7 +164,7 @@ export const faults = [
   {
     id: 'F8',
     name: 'subscribers stop reading',
-    settings: () => ({ gateway: { queue_bytes: 65536, send_buffer_bytes: 4096 } }),
+    settings: () => ({ gateway: { queue_bytes: 262144, send_buffer_bytes: 4096 } }),
     async run(world) {
       const [one, two] = world.cluster.gateways;
       const slow = await world.herd([one, two], { connections: 20, subscriptions: channels, channels, prefix });
@@ -175,7 +175,7 @@ export const faults = [
       await world.expect(60000, 'I4', 'gateway one to give up on them', async () => (await one.metric('closed_slow_total')) >= 20);
       await waiting;
       const after = await world.sizeOf('one', one.child);
-      const most = 20 * (65536 + 4096) + 16 * 1024 * 1024;
+      const most = 20 * (262144 + 4096) + 16 * 1024 * 1024;
       if (after.rss > before.rss + most) world.broken('I6', `gateway one grew from ${before.rss} to ${after.rss} bytes`);
       slow.child.signal('SIGCONT');
       world.over();
