@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { seed as firstSeed } from '../system/random.mjs';
-import { programs } from '../system/harness.mjs';
+import { programs, undoAll } from '../system/harness.mjs';
 import { faults } from './faults.mjs';
 import { faultsNamed, full, runFaults, short, table } from './suite.mjs';
 
@@ -45,6 +45,13 @@ if (help) {
 if (gateway) programs.gateway = resolve(gateway);
 const began = performance.now();
 const say = (text) => console.log(`${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s  ${text}`);
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, async () => {
+    say(`${signal}: stops what it has started`);
+    await undoAll().catch(() => {});
+    process.exit(130);
+  });
+}
 const list = Array.from({ length: seeds }, (_, i) => firstSeed + i);
 const { rows, skipped, failures } = await runFaults(chosen, { seeds: list, size, say });
 

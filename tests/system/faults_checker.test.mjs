@@ -1,8 +1,14 @@
 // The checker of the fault suite: records of a day on which all went well pass, and each kind of
 // violation, written into them, is found and named.
 import assert from 'node:assert/strict';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Checker } from '../faults/checker.mjs';
+import { recordsOf } from '../faults/records.mjs';
+import { root, run, temporaryDirectory } from './harness.mjs';
+
+const suite = join(root, 'tests/faults/run.mjs');
 
 const address = 'load:room-0';
 const closed = 'load:closed-0';
@@ -143,6 +149,36 @@ for (const [invariant, name, records] of cases) {
     assert.ok(byInvariant[invariant] > 0, texts.join('\n'));
   });
 }
+
+test('records of several files come in the order of their times', async () => {
+  const directory = await temporaryDirectory();
+  const paths = ['a', 'b', 'empty'].map((name) => join(directory, name));
+  const lines = (...times) => times.map((t) => `${JSON.stringify({ t, kind: 'deliver', client: t })}\n`).join('');
+  await writeFile(paths[0], lines(1, 4, 5));
+  await writeFile(paths[1], lines(2, 3, 6));
+  await writeFile(paths[2], '');
+  const seen = [];
+  for await (const { t, herd } of recordsOf(paths)) seen.push([t, herd]);
+  await rm(directory, { recursive: true });
+  assert.deepEqual(seen, [[1, 0], [2, 1], [3, 1], [4, 0], [5, 0], [6, 1]]);
+});
+
+test('./dev faults says what is wrong with its arguments', async () => {
+  const cases = [
+    [['--seeds', '0'], /--seeds must be a number from 1 to 1000, not '0'/],
+    [['--only', 'F1,F99'], /there is no fault F99; there are: F1 F2 /],
+    [['--clients', 'many'], /--clients must be a number/],
+    [['--loud'], /--loud/],
+  ];
+  for (const [args, reason] of cases) {
+    const { code, stderr } = await run('node', [suite, ...args]);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, reason);
+  }
+  const { code, stdout } = await run('node', [suite, '--help']);
+  assert.equal(code, 0);
+  assert.match(stdout, /F13 +backends die/);
+});
 
 test('nothing recorded is no success', () => {
   assert.ok(judge([]).violations > 0);
