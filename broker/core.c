@@ -12,6 +12,10 @@
 /* A digest repeats the positions of addresses published to in so long. */
 #define DIGEST_MS    5000
 #define DIGEST_BYTES 61440 /* of marks in one frame */
+/* A tick is due every 100 ms: after so long without one the process hung. Then what comes for a
+ * while may have waited for it. */
+#define HUNG_MS 1000
+#define LATE_MS 2000
 /* Old things freed by one tick. */
 #define TICK_BUDGET 10000
 
@@ -24,7 +28,7 @@ core_t *core_new(const struct core_settings *settings, int64_t now_ms)
     self->metrics = settings->metrics;
     self->nonce = self->instance = settings->random(settings->random_arg);
     self->tick_ms = self->second_ms = self->probe_ms = now_ms;
-    self->started_ms = self->rates.at_ms = now_ms;
+    self->started_ms = self->rates.at_ms = self->ticked_ms = now_ms;
     self->node = strdup(settings->node);
     if (settings->is_durable) {
         self->settings.streams.changed = core_note;
@@ -244,9 +248,17 @@ static bool is_due(int64_t *at_ms, int64_t period_ms, int64_t now_ms)
     return true;
 }
 
+bool core_is_late(const core_t *core, int64_t now_ms)
+{
+    return now_ms < core->late_until_ms || now_ms - core->ticked_ms >= HUNG_MS;
+}
+
 void core_tick(core_t *self, int64_t now_ms)
 {
     self->now_ms = now_ms;
+    if (now_ms - self->ticked_ms >= HUNG_MS)
+        self->late_until_ms = now_ms + LATE_MS;
+    self->ticked_ms = now_ms;
     core_asks_tick(self, now_ms);
     if (is_due(&self->tick_ms, TICK_MS, now_ms)) {
         streams_tick(self->streams, now_ms, TICK_BUDGET);

@@ -116,7 +116,9 @@ struct core {
 
     int64_t now_ms; /* of the event being handled */
     uint64_t nonce, canary;
-    uint64_t instance; /* as backends see it: another one may have forgotten keys */
+    uint64_t instance;     /* as backends see it: another one may have forgotten keys */
+    int64_t ticked_ms;     /* the last tick, whatever was due */
+    int64_t late_until_ms; /* it hung: what comes until then may have waited meanwhile */
     int64_t tick_ms, second_ms, probe_ms; /* when the next one is due */
     bool stopping;                        /* requests are refused */
     bool publish_all;                     /* an interest was lost: XPUB alone knows who listens */
@@ -129,6 +131,11 @@ struct core {
     size_t frames; /* of questions, not yet answered */
     size_t gateways;
 };
+
+/* --- core.c --- */
+
+/* The process hung, and what it reads now may have waited meanwhile. */
+bool core_is_late(const core_t *core, int64_t now_ms);
 
 /* --- core_requests.c --- */
 

@@ -30,6 +30,9 @@ static void count_refusal(struct broker_metrics *metrics, enum status status)
     case STATUS_IN_DOUBT:
         metrics->refused_in_doubt_total++;
         break;
+    case STATUS_EXPIRED:
+        metrics->refused_expired_total++;
+        break;
     case STATUS_NO_SPACE:
         metrics->refused_no_space_total++;
         break;
@@ -347,6 +350,18 @@ static void run(core_t *core, party_t *from, const struct backend_request *reque
     }
 }
 
+/* Nobody waits for it any more: its sender has been told that nobody knows what became of it. Only
+ * after this process hung: else a clock of the backend's that stood still would count. */
+static bool is_expired(const core_t *core, party_t *from, const struct backend_request *request,
+                       int64_t now_ms)
+{
+    if (!request->has_time)
+        return false;
+    int64_t lag_ms = lag_of(&from->lag, request->at_ms, now_ms);
+    return request->has_deadline && core_is_late(core, now_ms) &&
+           (uint64_t)lag_ms > request->within_ms;
+}
+
 void core_backend_request(core_t *self, size_t endpoint, struct span peer, struct span bytes,
                           int64_t now_ms)
 {
@@ -370,6 +385,10 @@ void core_backend_request(core_t *self, size_t endpoint, struct span peer, struc
         buffer_printf(&self->why, "more than %u unanswered requests",
                       (unsigned)self->settings.unanswered_requests);
         status = STATUS_TOO_MANY;
+    }
+    if (!status && is_expired(self, from, &request, now_ms)) {
+        buffer_put_text(&self->why, "the broker hung, and the time of this request is over");
+        status = STATUS_EXPIRED;
     }
     if (status)
         core_refuse(self, from, &request, status, buffer_span(&self->why));

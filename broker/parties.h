@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "broker/lag.h"
 #include "proto/figures.h"
 #include "proto/span.h"
 
@@ -31,6 +32,7 @@ typedef struct party {
     size_t endpoint;
     uint32_t unanswered; /* backend: requests; gateway: frames on their way to it */
     int64_t heard_ms;
+    struct lag lag; /* backend: of its requests */
 
     /* backends that say who may read (broker/handlers.h) */
     LIST_HEAD(, worker) workers; /* what it was registered for */

@@ -25,6 +25,7 @@
  *   disconnect    {op, id?, subscriber: {type?, id}, reason?, site?}
  *   handlers      {op, id?, site?, app?}
  *   explain       {op, id?, channel, resource?, subscriber: {type, id}, site?, app?, view?}
+ *   all of them   at?, within?: milliseconds of the backend's clock
  *   reply         {id, ok: true, ...} or {id, ok: false, error: {status, code, message}}
  *
  * id: a string of at most 64 bytes or an unsigned integer; a request without one gets no reply.
@@ -94,6 +95,10 @@ struct backend_request {
     struct backend_target target; /* of the others; the channel may be absent */
     bool everywhere;              /* unhandle: for all who registered it */
     struct backend_subscriber subscriber;
+    bool has_deadline;  /* at_ms and within_ms were given */
+    bool has_time;      /* at_ms was given */
+    uint64_t at_ms;     /* when it was asked, by a clock of the backend's own */
+    uint64_t within_ms; /* an answer that takes longer is of no use */
     bool deny;          /* revoke: end, instead of asking again */
     struct span reason; /* disconnect: at most LIMIT_REASON_BYTES of valid UTF-8 */
 };

@@ -421,6 +421,28 @@ static enum status read_map(wire_reader_t *reader, struct span bytes, struct buf
     return STATUS_BAD_INPUT;
 }
 
+static enum status read_number(const struct keys *keys, enum key key, bool *given, uint64_t *out)
+{
+    const struct wire_value *value = keys->values[key];
+    *given = value;
+    if (!value)
+        return STATUS_OK;
+    if (wire_type(value) != WIRE_UINT)
+        return refuse(keys, key, "must be an unsigned integer");
+    *out = wire_uint(value);
+    return STATUS_OK;
+}
+
+static enum status read_time(const struct keys *keys, struct backend_request *out)
+{
+    bool has_within;
+    enum status status = read_number(keys, KEY_AT, &out->has_time, &out->at_ms);
+    if (!status)
+        status = read_number(keys, KEY_WITHIN, &has_within, &out->within_ms);
+    out->has_deadline = !status && out->has_time && has_within;
+    return status;
+}
+
 enum status backend_decode(wire_reader_t *reader, struct span bytes, struct backend_request *out,
                            struct buffer *why)
 {
@@ -441,7 +463,8 @@ enum status backend_decode(wire_reader_t *reader, struct span bytes, struct back
         return refuse(&keys, KEY_ID, "must be a string of at most 64 bytes or an unsigned integer");
     if (bytes.size > LIMIT_BACKEND_BYTES)
         return too_large(why);
-    return read_request(&keys, bytes.size, out);
+    status = read_time(&keys, out);
+    return status ? status : read_request(&keys, bytes.size, out);
 }
 
 enum status backend_decode_handler(const struct backend_request *request, size_t index,

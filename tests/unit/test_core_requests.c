@@ -338,6 +338,76 @@ START_TEST(effects_start_again_once_they_are_taken)
 }
 END_TEST
 
+/* --- what is too late --- */
+
+/* A ping that was sent at this time of the backend's clock, with so much time. */
+static void ping_at(int id, int at, int within)
+{
+    char request[100];
+    snprintf(request, sizeof request, "{'op':'ping','id':%d,'at':%d,'within':%d}", id, at, within);
+    world_request(0, "p", request);
+}
+
+static void expect_pong_to(int id)
+{
+    char text[8];
+    snprintf(text, sizeof text, "%d", id);
+    expect_pong("p", text);
+}
+
+static void tick_for(int ms)
+{
+    for (int i = 0; i < ms; i += 100) {
+        world_now += 100;
+        core_tick(world, world_now);
+        drop_effects();
+    }
+}
+
+START_TEST(a_broker_that_hung_does_not_do_what_nobody_waits_for)
+{
+    ping_at(1, 500, 5000);
+    expect_pong_to(1);
+    world_now += 6000; /* it hangs; these were sent 100 and 1500 ms after the first one */
+    ping_at(2, 600, 5000);
+    expect_refusal("p", "2", STATUS_EXPIRED, "hung");
+    ping_at(3, 2000, 5000);
+    expect_pong_to(3);
+    core_tick(world, world_now);
+    drop_effects();
+    tick_for(1000); /* it has still much to read */
+    ping_at(4, 700, 5000);
+    expect_refusal("p", "4", STATUS_EXPIRED, "hung");
+    ck_assert_uint_eq(world_metrics.refused_expired_total, 2);
+}
+END_TEST
+
+START_TEST(without_a_hang_a_clock_that_stood_still_does_no_harm)
+{
+    ping_at(1, 500, 5000);
+    expect_pong_to(1);
+    tick_for(20000);
+    ping_at(2, 600, 5000);
+    expect_pong_to(2);
+}
+END_TEST
+
+START_TEST(who_says_no_time_is_never_too_late)
+{
+    world_request(0, "p", "{'op':'ping','id':1,'at':5}");
+    expect_pong_to(1);
+    world_now += 60000;
+    world_request(0, "p", "{'op':'ping','id':2,'at':6}");
+    expect_pong_to(2);
+    world_request(0, "p", "{'op':'ping','id':3,'within':1}");
+    expect_pong_to(3);
+    world_request(0, "p", "{'op':'ping','id':4,'at':-1}");
+    expect_refusal("p", "4", STATUS_BAD_INPUT, "at");
+    world_request(0, "p", "{'op':'ping','id':5,'within':'soon'}");
+    expect_refusal("p", "5", STATUS_BAD_INPUT, "within");
+}
+END_TEST
+
 /* --- the end --- */
 
 START_TEST(a_broker_that_stops_finishes_what_it_has_and_refuses_the_rest)
@@ -405,6 +475,9 @@ int main(void)
     tcase_add_test(tests, history_tells_publishers_and_not_what_is_too_old);
     tcase_add_test(tests, ping_is_answered);
     tcase_add_test(tests, effects_start_again_once_they_are_taken);
+    tcase_add_test(tests, a_broker_that_hung_does_not_do_what_nobody_waits_for);
+    tcase_add_test(tests, without_a_hang_a_clock_that_stood_still_does_no_harm);
+    tcase_add_test(tests, who_says_no_time_is_never_too_late);
     tcase_add_test(tests, a_broker_that_stops_finishes_what_it_has_and_refuses_the_rest);
     tcase_add_test(tests, a_broker_that_stops_waits_for_its_revocations);
     suite_add_tcase(suite, tests);

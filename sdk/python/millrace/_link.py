@@ -46,7 +46,7 @@ import zmq
 from . import errors
 from ._heart import Heart
 from ._results import Reply
-from ._rules import pack, unpack
+from ._rules import now_ms, pack, unpack
 from .errors import BadInputError, ClosedError, DisconnectedError, MillraceError, OverloadedError, Outcome
 
 SLICE_MS = 50
@@ -473,7 +473,7 @@ class Link:
 
     def _greeting(self) -> Request:
         number = self.next_id()
-        return Request(number, pack({"op": "ping", "id": number}), 0.0, False, greeting=True)
+        return Request(number, pack({"op": "ping", "id": number, "at": now_ms()}), 0.0, False, greeting=True)
 
     def _send_all(self) -> None:
         if not self._send_beat() or not self._send_notes():

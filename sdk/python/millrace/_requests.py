@@ -12,7 +12,7 @@ from ._permissions import RevokeMode, SubscriberTarget, disconnection, revocatio
 from ._reports import OnHandlerError, OnStateChange, Reports
 from ._results import Disconnected, History, Item, Published, Reply, Result, Revoked, accepted, unreadable
 from ._rules import (
-    REQUEST_BYTES, REQUEST_VALUES, TIMEOUT_MAX, Channel, check_count, check_timeout, history_request, kind_of, pack,
+    REQUEST_BYTES, REQUEST_VALUES, TIMEOUT_MAX, Channel, check_count, check_timeout, history_request, kind_of, now_ms, pack,
     pack_request, publication, refuse,
 )
 from ._runners import Runner
@@ -80,9 +80,9 @@ class _Batch:
         self.values += values
         self.safe = self.safe and has_key
 
-    def pack(self, number: int) -> bytes:
-        """{op, id, items} around items that are msgpack already."""
-        head = pack({"op": "publish_many", "id": number, "items": []})[:-1]  # without the empty array
+    def pack(self, number: int, seconds: float) -> bytes:
+        """{op, id, at, within, items} around items that are msgpack already."""
+        head = pack({"op": "publish_many", "id": number, "at": now_ms(), "within": int(seconds * 1000), "items": []})[:-1]  # without the empty array
         return head + b"\xdc" + len(self.items).to_bytes(2, "big") + b"".join(self.items)
 
 
@@ -131,7 +131,8 @@ class Requests:
     def _ask(self, op: str, request: dict[str, Any], timeout: Optional[float], safe: bool) -> Future[Reply]:
         seconds = self._timeout if timeout is None else check_timeout(timeout, TIMEOUT_MAX)
         number = self._link.next_id()
-        return self._link.request(number, pack_request(op, number, request), seconds, safe)
+        timed = {"at": now_ms(), "within": int(seconds * 1000), **request}
+        return self._link.request(number, pack_request(op, number, timed), seconds, safe)
 
     def publish(self, channel: Channel, payload: dict[str, Any], publisher: Optional[str], key: Optional[str],
                 view: Optional[str], site: Optional[str], app: Optional[str],
@@ -169,7 +170,7 @@ class Requests:
             return [(place, error) for place in batch.places]
 
         number = self._link.next_id()
-        return _then(self._link.request(number, batch.pack(number), seconds, batch.safe), read, failed)
+        return _then(self._link.request(number, batch.pack(number, seconds), seconds, batch.safe), read, failed)
 
     def history(self, channel: Channel, limit: int, since: Optional[tuple[str, int]], view: Optional[str],
                 site: Optional[str], app: Optional[str], timeout: Optional[float]) -> Future[History]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from typing import Any, Mapping, Optional, TypedDict, Union
 
 import msgpack
@@ -255,6 +256,11 @@ def pack(value: object) -> bytes:
     data = msgpack.packb(value)
     assert isinstance(data, bytes)
     return data
+
+
+def now_ms() -> int:
+    """What a request says of when it was made: a clock of this process alone."""
+    return int(time.monotonic() * 1000)
 
 
 def pack_request(op: str, number: int, request: Mapping[str, Any]) -> bytes:

@@ -283,7 +283,10 @@ class Requests(Case):
             backend.disconnect("u1")
 
     def without_id(self, op: str) -> Map:
-        return {key: value for key, value in self.broker.of(op)[-1].items() if key not in ("op", "id")}
+        request = self.broker.of(op)[-1]
+        self.assertLessEqual(request["at"], time.monotonic() * 1000)
+        self.assertEqual(request["within"], 5000)
+        return {key: value for key, value in request.items() if key not in ("op", "id", "at", "within")}
 
 
 def _in_child(backend: Backend, results: Any) -> None:

@@ -5,7 +5,7 @@ import { disconnection, HANDLER_OPTIONS, revocation } from './permissions.js';
 import { accepted, mustBe, refusalOf } from './reply.js';
 import { routerOf } from './router.js';
 import { HISTORY_OPTIONS, historyRequest, mustBeCount, mustKnow, publication, PUBLISH_OPTIONS, REQUEST_VALUES } from './rules.js';
-import { encode, plain } from './wire.js';
+import { encode, nowMs, plain } from './wire.js';
 import { printHandlerError, Worker } from './worker.js';
 
 const REQUEST_BYTES = 2 * 1024 * 1024;
@@ -147,7 +147,7 @@ export class Backend {
 
   async #ask(op, request, timeoutMs, isSafe) {
     const id = this.#link.nextId();
-    const bytes = encode({ op, id, ...request });
+    const bytes = encode({ op, id, at: nowMs(), within: timeoutMs, ...request });
     if (bytes.length > REQUEST_BYTES) {
       throw new TooLargeError(`request: larger than ${REQUEST_BYTES} bytes`, { outcome: 'not sent' });
     }
@@ -181,7 +181,7 @@ export class Backend {
     let replies;
     try {
       const id = this.#link.nextId();
-      const reply = await this.#link.request(id, encodeBatch(id, batch.items), timeoutMs, batch.isSafe);
+      const reply = await this.#link.request(id, encodeBatch(id, timeoutMs, batch.items), timeoutMs, batch.isSafe);
       const { results: all } = accepted(reply);
       mustBe(Array.isArray(all) && all.length === batch.items.length, 'there is no result for each item');
       replies = all.map((result) => (result.ok ? position(result) : { error: refusalOf(result) }));
@@ -213,8 +213,8 @@ function fits(batch, { bytes, values }) {
   return batch.items.length < ITEMS && batch.bytes + bytes.length <= ITEMS_BYTES && batch.values + values <= REQUEST_VALUES;
 }
 
-// {op, id, items} around items that are msgpack already.
-function encodeBatch(id, items) {
-  const head = encode({ op: 'publish_many', id, items: [] }).subarray(0, -1); // without the empty array
+// {op, id, at, within, items} around items that are msgpack already.
+function encodeBatch(id, timeoutMs, items) {
+  const head = encode({ op: 'publish_many', id, at: nowMs(), within: timeoutMs, items: [] }).subarray(0, -1); // without the empty array
   return Buffer.concat([head, Buffer.from([0xdc, items.length >> 8, items.length & 0xff]), ...items]);
 }

@@ -35,7 +35,7 @@
 import { Dealer } from 'zeromq';
 import { ClosedError, DisconnectedError, MillraceError, OverloadedError, TimeoutError } from './errors.js';
 import { Heart } from './heart.js';
-import { decode, encode } from './wire.js';
+import { decode, encode, nowMs } from './wire.js';
 
 const SLICE_MS = 50;
 const RECONNECT_MS = 250;
@@ -336,7 +336,7 @@ export class Link {
 
   #greeting() {
     const id = this.nextId();
-    return this.#own({ id, bytes: encode({ op: 'ping', id }), isNote: false });
+    return this.#own({ id, bytes: encode({ op: 'ping', id, at: nowMs() }), isNote: false });
   }
 
   // The one before is not waited for any longer.

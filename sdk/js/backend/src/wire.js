@@ -41,3 +41,8 @@ export function plain(value) {
   }
   return value;
 }
+
+// What a request says of when it was made: a clock of this process alone.
+export function nowMs() {
+  return Math.floor(performance.now());
+}

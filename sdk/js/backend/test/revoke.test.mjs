@@ -9,7 +9,9 @@ async function asked(context) {
   broker.reply.disconnect = () => ({ affected: 2, unconfirmed: 0, ended: 2 });
   const { backend } = backendOf(broker);
   const last = () => {
-    const { id, peer, ...request } = broker.requests.at(-1);
+    const { id, peer, at, within, ...request } = broker.requests.at(-1);
+    assert.ok(at >= 0 && at <= performance.now());
+    assert.equal(within, 5000);
     return request;
   };
   return { broker, backend, last };
