@@ -279,6 +279,7 @@ static bool write_ready(void *arg, struct buffer *to)
 {
     gateway_t *self = arg;
     int64_t now_ms = clock_monotonic_ms();
+    watch_broker(self, now_ms); /* green means that clients are let in */
     bool is_ready = !self->is_draining && hub_is_ready(self->hub, now_ms);
     buffer_printf(to, "{\"ready\":%s,\"reasons\":[", is_ready ? "true" : "false");
     if (!is_ready)
