@@ -357,7 +357,7 @@ static bool is_finished(struct broker *self, struct ending *ending, int64_t now_
     if (self->metrics.requests_total != ending->requests)
         ending->heard_ms = now_ms;
     ending->requests = self->metrics.requests_total;
-    if (ending->settled_ms < 0 && core_is_settled(self->core))
+    if (ending->settled_ms < 0 && core_is_done(self->core))
         ending->settled_ms = now_ms;
     if (ending->settled_ms < 0)
         return false;

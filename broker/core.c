@@ -144,8 +144,12 @@ size_t core_effect_bytes(const core_t *self)
 bool core_is_settled(const core_t *self)
 {
     return self->appends.first == self->appends.next && core_no_registering(self) &&
-           core_no_revoking(self) && effects_is_empty(&self->effects) &&
-           effects_is_empty(&self->notes);
+           effects_is_empty(&self->effects) && effects_is_empty(&self->notes);
+}
+
+bool core_is_done(const core_t *self)
+{
+    return core_is_settled(self) && core_no_revoking(self);
 }
 
 void core_stop(core_t *self)

@@ -135,8 +135,10 @@ size_t core_effect_bytes(const core_t *self);
 /* From now on requests of backends are refused with 503 'stopping', all but pings and answers; what
  * was accepted goes on. */
 void core_stop(core_t *self);
-/* Is all that backends asked for decided and answered, and every effect taken? */
+/* Has the store decided all that backends asked for, and is every effect taken? */
 bool core_is_settled(const core_t *self);
+/* And have the gateways confirmed every revocation, or had their time to do so? */
+bool core_is_done(const core_t *self);
 /* About how many bytes addresses and messages take. */
 size_t core_memory(const core_t *self);
 /* Brings the gauges up to date. */
