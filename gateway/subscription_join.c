@@ -204,7 +204,7 @@ static void subscribed(hub_t *self, subscription_t *subscription, const struct b
                              subscription->group->number);
 
     interest_t *interest = subscription_interest(subscription);
-    interest->slow_reader = slow_reader_of(reply);
+    interest->slow_reader = (uint8_t)slow_reader_of(reply);
     question_close(self->questions, &subscription->question);
     if (command->recover)
         subscription->session->is_recovering = false;
