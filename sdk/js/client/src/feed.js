@@ -142,6 +142,7 @@ export class Feed {
     const missed = missedBefore(tags);
     for (const listener of this.#listeners.values()) {
       if (missed > 0) listener.missed(missed);
+      if (!this.#listeners.has(listener.id)) continue; // removed by its handler
       const message = info?.user ? { payload: data, publisher: { id: info.user } } : { payload: data };
       listener.message(message, this.channel, details);
     }

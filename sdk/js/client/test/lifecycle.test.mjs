@@ -330,6 +330,25 @@ test('what was left out is told before the message behind it', async (context) =
   assert.deepEqual(seen, [1, [3, id], 5, 6]);
 });
 
+test('one that unsubscribes in onMissed does not get the message behind it', async (context) => {
+  const gateway = new FakeGateway();
+  const client = clientOf(context, gateway);
+  const seen = [];
+  for (const name of ['a', 'b']) {
+    const id = client.subscribe(chat, ({ payload }) => seen.push(`${name} ${payload.n}`), {
+      onMissed: (count) => {
+        seen.push(`${name} missed ${count}`);
+        client.unsubscribe(name === 'a' ? { subscriptionId: id } : { channel: chat });
+      },
+    });
+  }
+  await settled();
+  gateway.publish('chat', { n: 5 }, { offset: 5, tags: { missed: '3' } });
+  await eventually(() => seen.length === 2);
+  await settled();
+  assert.deepEqual(seen, ['a missed 3', 'b missed 3']);
+});
+
 test('onMissed is a function', () => {
   const client = clientOf({ after: () => {} }, new FakeGateway());
   assert.throws(() => client.subscribe(chat, () => {}, { onMissed: 3 }), { errorCode: 'BAD_INPUT', message: /onMissed/ });
