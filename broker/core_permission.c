@@ -301,6 +301,30 @@ void core_permits_void(core_t *core, asks_match_fn *match, void *arg)
     parties_visit(core->parties, void_decided, &voiding);
 }
 
+/* A rule that came after the question has the word before its handler. */
+static void rule_waiting(party_t *gateway, void *arg)
+{
+    core_t *core = arg;
+    struct permit *permit, *next;
+    for (permit = TAILQ_FIRST(&gateway->permits); permit; permit = next) {
+        next = TAILQ_NEXT(permit, link);
+        struct address address;
+        struct decision decision;
+        if (!address_decode(permit->reader.address, &address))
+            continue;
+        struct ruler ruler = find_ruler(core, &address);
+        if (!decide_here(&ruler, permit->reader.type, &decision))
+            continue;
+        core_asks_forget(&permit->inquiry);
+        permit_decided(core, &permit->inquiry, &decision);
+    }
+}
+
+void core_permits_rule(core_t *core)
+{
+    parties_visit(core->parties, rule_waiting, core);
+}
+
 /* --- explain --- */
 
 struct explaining {

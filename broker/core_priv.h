@@ -213,6 +213,8 @@ void core_relayed(core_t *core, const party_t *from, struct span frame);
 /* Decisions that were not told yet and are about such readers do not count: the question is asked
  * again. */
 void core_permits_void(core_t *core, asks_match_fn *match, void *arg);
+/* The rules are other ones: what they decide now does not wait for a handler any longer. */
+void core_permits_rule(core_t *core);
 
 /* --- core_status.c --- */
 

@@ -369,6 +369,7 @@ void core_recheck_all(core_t *core)
     struct bus_revoke revoke = {.mode = BUS_REVOKE_RECHECK};
     core->metrics->rechecks_total++;
     core_permits_void(core, is_meant, &revoke);
+    core_permits_rule(core);
     struct telling telling = {.core = core, .frame = log_frame(core->revocations, &revoke)};
     parties_visit(core->parties, tell_only, &telling);
 }

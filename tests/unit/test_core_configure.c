@@ -117,6 +117,19 @@ START_TEST(what_a_handler_said_and_nobody_was_told_is_decided_again)
 }
 END_TEST
 
+START_TEST(what_a_handler_has_not_said_yet_is_decided_by_the_rule)
+{
+    world_handler("w", "[{}]");
+    ask_member(7);
+    expect_check("w", CHECK("1", "chat", "ann", "MEMBER"));
+    configure_rules(&visitors, 1);
+    expect_recheck(1);
+    expect_answer("g", 7, STATUS_FORBIDDEN);
+    answer("w", "1", "[{'read':true}]");
+    expect_nothing();
+}
+END_TEST
+
 START_TEST(another_time_to_ask_is_asked_about_everywhere)
 {
     struct streams_channel strict = {"chat", world_settings.streams.rule};
@@ -160,6 +173,7 @@ int main(void)
     tcase_add_test(tests, rights_of_backends_hold_with_the_next_request);
     tcase_add_test(tests, another_rule_is_asked_about_everywhere);
     tcase_add_test(tests, what_a_handler_said_and_nobody_was_told_is_decided_again);
+    tcase_add_test(tests, what_a_handler_has_not_said_yet_is_decided_by_the_rule);
     tcase_add_test(tests, another_time_to_ask_is_asked_about_everywhere);
     tcase_add_test(tests, fewer_answers_are_kept);
     suite_add_tcase(suite, tests);
