@@ -13,12 +13,11 @@
  */
 struct frame_about {
     int64_t since_ms; /* when it came here; 0: nobody minds how long it waits */
-    /* Of a publication that may be left out, and of the reply that its subscription begins with. 0:
-     * neither. */
+    /* Of a publication, and of the reply that its subscription begins with. 0: neither. */
     uint64_t stream;
     uint32_t missed; /* publications of the stream that were left out in front of it, as it tells */
-    uint32_t at;     /* where in the text it tells that */
-    enum slow_reader policy;
+    uint32_t at;     /* where in the text it tells that; 0: it is no publication */
+    enum slow_reader policy; /* of a publication, when it was made */
 };
 
 /* A frame for a text of this size, which is to be written to *text. NULL when memory is exhausted.

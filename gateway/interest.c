@@ -225,10 +225,9 @@ payload_t *group_frame(const hub_t *self, const group_t *group, struct span body
 {
     struct span head = buffer_span(&group->head);
     struct frame_about about = {.since_ms = self->now_ms,
-                                .policy = (enum slow_reader)group->interest->slow_reader,
-                                .at = (uint32_t)head.size};
-    if (about.policy != SLOW_READER_DISCONNECT)
-        about.stream = group->number;
+                                .stream = group->number,
+                                .at = (uint32_t)head.size,
+                                .policy = (enum slow_reader)group->interest->slow_reader};
     uint8_t *text;
     payload_t *frame = frame_new(client_push_size(head, body, offset), &about, &text);
     if (frame)

@@ -130,6 +130,12 @@ static bool is_exceeded(const shed_t *self, const outbox_t *outbox,
     return false;
 }
 
+/* Not the reply that its subscription begins with. */
+static bool is_publication(const struct frame_about *about)
+{
+    return about->stream != 0 && about->at != 0;
+}
+
 /* From the newest to the oldest. The reply that a subscription begins with parts its publications
  * from those of the one before it: what that one missed is none of its business. */
 static bool look(shed_t *self)
@@ -144,10 +150,9 @@ static bool look(shed_t *self)
         struct lane *lane = lane_of(self, about->stream);
         if (!lane)
             return false;
-        bool is_publication = about->policy != SLOW_READER_DISCONNECT;
-        if (is_publication && lane->has_newer)
+        if (lane->has_newer && about->policy != SLOW_READER_DISCONNECT)
             self->fates[i] = about->policy == SLOW_READER_LATEST ? GOES : MAY_GO;
-        lane->has_newer = is_publication;
+        lane->has_newer = is_publication(about);
     }
     return true;
 }
@@ -181,7 +186,7 @@ static size_t choose(shed_t *self, size_t bytes, const struct shed_bounds *bound
 static payload_t *keep(shed_t *self, payload_t *frame)
 {
     const struct frame_about *about = frame_about(frame);
-    if (about->stream == 0 || about->policy == SLOW_READER_DISCONNECT)
+    if (!is_publication(about))
         return payload_hold(frame);
     struct lane *lane = find_lane(self, about->stream);
     uint32_t missed = lane->missed;

@@ -60,7 +60,7 @@ static bool with_permissions;
 static uint64_t refused, revoked;
 
 /* Clients that stop reading, and go on. The stream's index is its policy. */
-static bool with_stalls;
+static bool with_stalls, with_other_policies; /* from time to time */
 static uint64_t missed_of[WORLD_STREAMS], cut_off;
 
 /* A small generator of our own: the same seed gives the same history everywhere. */
@@ -463,6 +463,8 @@ static void step(enum faults faults)
     come_back();
     if (with_stalls)
         stall_step(roll(WORLD_CLIENTS));
+    if (with_other_policies && roll(50) == 0)
+        world.streams[roll(WORLD_STREAMS)].slow_reader = (enum slow_reader)roll(3);
     listen_to_all();
     if (with_permissions && roll(20) == 0)
         change_rules(stream);
@@ -618,6 +620,14 @@ START_TEST(whoever_reads_too_slowly_is_told_how_many_are_missing)
 }
 END_TEST
 
+START_TEST(so_is_whoever_reads_too_slowly_while_the_policies_change)
+{
+    with_stalls = with_other_policies = true;
+    history((uint64_t)_i + 5000, _i % 2 ? FAULTS : NO_FAULTS);
+    with_stalls = with_other_policies = false;
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hub_random");
@@ -628,6 +638,7 @@ int main(void)
     tcase_add_loop_test(join, what_nothing_but_the_audit_shows_is_repaired_or_told, 0, 20);
     tcase_add_loop_test(join, nobody_hears_what_they_may_not_read, 0, 80);
     tcase_add_loop_test(join, whoever_reads_too_slowly_is_told_how_many_are_missing, 0, 60);
+    tcase_add_loop_test(join, so_is_whoever_reads_too_slowly_while_the_policies_change, 0, 80);
     suite_add_tcase(suite, join);
     return unit_run(suite);
 }

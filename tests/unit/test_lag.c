@@ -124,6 +124,36 @@ START_TEST(latest_keeps_the_newest_and_tells)
 }
 END_TEST
 
+/* The broker has other settings, and the gateway learns it with a subscription of another client.
+ */
+static void policy_becomes(enum slow_reader policy)
+{
+    world.streams[0].slow_reader = policy;
+    world_disconnect(&world, 1);
+    world_connect(&world, 1);
+    subscribe(1, "s0");
+}
+
+START_TEST(what_is_missing_is_told_by_the_next_whatever_its_policy)
+{
+    given_stalled(SLOW_READER_LATEST, 500, 20000);
+    published_to_others(1, 4);
+    policy_becomes(SLOW_READER_DISCONNECT);
+    published_to_others(5, 5);
+    policy_becomes(SLOW_READER_LATEST);
+    published_to_others(6, 8);
+    ck_assert(!world.clients[0].has_been_closed);
+    ck_assert_uint_gt(metrics()->dropped_latest_total, 0);
+    world_go_on(&world, 0);
+    expect_missed(1, 0);
+    expect_missed(5, 3);
+    expect_missed(7, 1);
+    expect_missed(8, 0);
+    expect_nothing();
+    done();
+}
+END_TEST
+
 START_TEST(latest_has_the_newest_only_when_it_waited_too_long)
 {
     given_stalled(SLOW_READER_LATEST, 65536, 2000);
@@ -308,6 +338,7 @@ int main(void)
     tcase_add_test(tests, disconnect_closes_beyond_the_time);
     tcase_add_test(tests, one_that_reads_in_time_is_not_closed);
     tcase_add_test(tests, latest_keeps_the_newest_and_tells);
+    tcase_add_test(tests, what_is_missing_is_told_by_the_next_whatever_its_policy);
     tcase_add_test(tests, latest_has_the_newest_only_when_it_waited_too_long);
     tcase_add_test(tests, a_newest_one_waits_for_ever_until_a_newer_one_comes);
     tcase_add_test(tests, drop_oldest_keeps_what_there_is_room_for);

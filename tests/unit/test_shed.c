@@ -123,6 +123,20 @@ START_TEST(what_may_be_on_its_way_stays)
 }
 END_TEST
 
+START_TEST(what_may_not_go_tells_what_went_in_front_of_it)
+{
+    put("{}", (struct frame_about){0});
+    latest(1, 1);
+    oldest(1, 2);
+    published(SLOW_READER_DISCONNECT, 1, 3, 1000);
+    latest(1, 4);
+    latest(1, 5);
+    within(0, 0);
+    expect("{}<\"tags\":{\"missed\":\"2\"},3 of 1><\"tags\":{\"missed\":\"1\"},5 of 1>");
+    ck_assert_int_eq(outcome.kept_since_ms, 1000);
+}
+END_TEST
+
 START_TEST(of_drop_oldest_as_many_go_as_needed)
 {
     put("{}", (struct frame_about){0});
@@ -253,6 +267,7 @@ int main(void)
     tcase_add_test(tests, nothing_goes_within_the_bounds);
     tcase_add_test(tests, of_latest_the_newest_stays_and_tells);
     tcase_add_test(tests, what_may_be_on_its_way_stays);
+    tcase_add_test(tests, what_may_not_go_tells_what_went_in_front_of_it);
     tcase_add_test(tests, of_drop_oldest_as_many_go_as_needed);
     tcase_add_test(tests, what_a_frame_told_is_told_by_the_next);
     tcase_add_test(tests, what_has_waited_too_long_goes_and_newer_ones_stay);
