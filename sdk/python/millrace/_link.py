@@ -518,10 +518,11 @@ class Link:
         return True
 
     def _block(self) -> None:
-        """Without a connection the socket takes nothing."""
+        """Without a connection the socket takes nothing. One that we still count on is seen to be lost first: the
+        next one must not be taken for it."""
         self._blocked = True
         now = time.monotonic()
-        if now - self._dialed < REDIAL:
+        if now - self._dialed < REDIAL or (not self._must_greet and self._is_expecting()):
             return
         self._dialed = now
         try:
@@ -565,11 +566,14 @@ class Link:
             self._take(frames[0])
         else:
             return
+        if self._is_expecting() and not self._events() & (zmq.POLLIN | zmq.POLLOUT):
+            self._lost()
+
+    def _is_expecting(self) -> bool:
+        """A loss of the connection will be seen."""
         waits_for_loss = not self._must_greet and (
             self._listener is not None or bool(self._held) or self._heart.is_hung)
-        expects = self._sent or waits_for_loss
-        if expects and not self._events() & (zmq.POLLIN | zmq.POLLOUT):
-            self._lost()
+        return bool(self._sent) or waits_for_loss
 
     def _events(self) -> int:
         events = self._socket.getsockopt(zmq.EVENTS)

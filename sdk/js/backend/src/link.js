@@ -375,10 +375,12 @@ export class Link {
     else if (entry.state === SENDING) this.#wasSent(entry);
   }
 
-  // Without a connection the socket takes nothing.
+  // Without a connection the socket takes nothing. One that we still count on is seen to be lost first: the next
+  // one must not be taken for it.
   #redial() {
     const now = performance.now();
-    if (now - this.#dialedMs < REDIAL_MS) return;
+    const isCountedOn = !this.#mustGreet && this.#isExpecting();
+    if (this.#socket.closed || isCountedOn || now - this.#dialedMs < REDIAL_MS) return;
     this.#dialedMs = now;
     try {
       this.#socket.disconnect(this.#endpoint);
