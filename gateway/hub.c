@@ -356,6 +356,7 @@ static void publication(hub_t *self, struct span message)
 void hub_publication(hub_t *self, struct span message, int64_t now_ms)
 {
     self->now_ms = now_ms;
+    notice_silence(self); /* a gateway that hung reads what has waited before it looks at timers */
     uint64_t first, second;
     switch (message.size > 0 ? message.data[0] : 0) {
     case BUS_TOPIC_PUBLICATION:

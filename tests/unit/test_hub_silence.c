@@ -136,6 +136,26 @@ START_TEST(canaries_in_their_order_are_none)
 }
 END_TEST
 
+/* Who was revoked meanwhile was revoked without it. */
+START_TEST(a_gateway_that_hung_delivers_nothing_before_it_has_asked)
+{
+    given_quiet(40000);
+    subscribe(0, "s0");
+    world_canary(&world);
+    world_settle(&world);
+    world.now_ms += 4000;
+    world_canary(&world); /* what waits for it is read before any timer is looked at */
+    world_publish(&world, 0);
+    while (world_move_publication(&world))
+        continue;
+    expect_nothing();
+    ck_assert_uint_eq(metrics()->canaries_silent_total, 1);
+    world_settle(&world);
+    expect("\"pub\":{\"data\":{\"e\":1,\"n\":1}");
+    done();
+}
+END_TEST
+
 START_TEST(a_long_silence_is_no_storm)
 {
     given();
@@ -283,6 +303,7 @@ int main(void)
     tcase_add_test(tests, a_lost_publications_link_is_a_cause);
     tcase_add_test(tests, a_control_link_that_comes_back_is_a_cause);
     tcase_add_test(tests, canaries_in_their_order_are_none);
+    tcase_add_test(tests, a_gateway_that_hung_delivers_nothing_before_it_has_asked);
     tcase_add_test(tests, a_long_silence_is_no_storm);
     tcase_add_test(tests, without_the_link_nobody_waits_for_canaries);
     tcase_add_test(tests, the_audit_finds_what_nothing_else_has_shown);
