@@ -2,7 +2,8 @@
 // other, and keeps for each publication and each subscription a few words. Knows no process and no
 // clock: what it has not been told it does not believe.
 //
-//   I1  nothing acknowledged is missing at a subscriber that stayed or recovered
+//   I1  nothing acknowledged is missing at a subscriber that stayed or recovered; that something was
+//       lost is told where this fault may cost something, and nowhere else
 //   I2  nothing comes twice
 //   I3  offsets strictly increase, per address and epoch, and each belongs to one publication
 //   I4  otherwise there is a signal: a word for each subscriber that lost something, and an answer for
@@ -35,6 +36,7 @@ export class Checker {
   #guarded = new Set(); // addresses that need a yes
   #grants = new Map(); // `user address` -> {read, t}
   #footprints = new Map();
+  #mayLose = false;
   #over = null; // when the fault was over
   #lastTrouble = { t: 0, text: '' };
 
@@ -57,6 +59,11 @@ export class Checker {
 
   _expect({ subscriptions }) {
     this.#expected += subscriptions;
+  }
+
+  // A signal is an answer to this fault.
+  _may_lose() {
+    this.#mayLose = true;
   }
 
   _over({ t }) {
@@ -91,6 +98,7 @@ export class Checker {
       return;
     }
     const before = this.#footprints.get(process);
+    if (before) before.isOver = true;
     if (!before) return this.#violate('I6', `nobody knows how large ${process} was before`);
     if (descriptors > before.descriptors + DESCRIPTORS) {
       this.#violate('I6', `${process} has ${descriptors} descriptors, before ${before.descriptors}`);
@@ -129,8 +137,14 @@ export class Checker {
     else attempt.outcome = 'refused';
   }
 
-  // One place, one publication, whoever says so.
+  // One place, one publication, and one publication, one place: whoever says so.
   #place(address, epoch, offset, n, how) {
+    const attempt = this.#attempts.get(n);
+    const place = `${epoch} ${offset}`;
+    if (attempt && attempt.address === address) {
+      attempt.place ??= place;
+      if (attempt.place !== place) this.#violate('I2', `${n} ${how} at ${place}, and its place is ${attempt.place}`);
+    }
     const key = `${address} ${epoch}`;
     let offsets = this.#places.get(key);
     if (!offsets) this.#places.set(key, (offsets = new Map()));
@@ -274,6 +288,8 @@ export class Checker {
       if (outcome === 'refused' && isDelivered) this.#violate('I4', `${n} was refused and delivered`);
     }
     for (const one of this.#subscriptions.values()) this.#finishSubscription(one);
+    for (const [process, { isOver }] of this.#footprints) if (!isOver) this.#violate('I6', `nobody knows how large ${process} is now`);
+    if (this.toldLost > 0 && !this.#mayLose) this.#violate('I1', `${this.toldLost} times a subscriber was told that something is lost`);
     const missing = this.#expected - this.#subscriptions.size;
     if (missing > 0) this.#violate('I4', `${missing} subscriptions were never made nor refused`);
     if (this.#expected === 0 || this.#attempts.size === 0) this.#violate('I4', 'nothing was recorded');

@@ -3,6 +3,7 @@ import { copyFile, open, stat, truncate, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { connect } from '@millrace/backend';
 import { Child, freePort, httpGet, patience, programs, until, within } from '../system/harness.mjs';
 
@@ -58,26 +59,28 @@ async function startOn(directory, settings) {
   return { child, endpoint, outcome: await starts };
 }
 
-// {wrong: text or null, wentBack} of one address. `top` was acknowledged last there, `placed(epoch, offset)` is the
-// number of what was acknowledged at a place. A log of SQLite that is cut or damaged ends earlier: nobody can see
-// that, but the positions that subscribers have are beyond it, and they are told.
-async function wrongAt(backend, target, top, placed) {
+// {wrong: text or null, wentBack, isNew} of one address. `top` was acknowledged last there, `placed(epoch, offset)` is
+// the number of what was acknowledged at a place, `payloadOf(n)` what was published. A log of SQLite that is cut or
+// damaged ends earlier: nobody can see that, but the positions that subscribers have are beyond it, and they are told.
+async function wrongAt(backend, { target, top, placed, payloadOf }) {
   const { publications, epoch, offset } = await backend.history(target, { limit: 300 });
-  for (const { offset: at, payload } of publications) {
+  for (const [i, { offset: at, payload }] of publications.entries()) {
     const n = placed(epoch, at);
     if (n !== undefined && n !== payload.n) return { wrong: `${payload.n} is at ${epoch} ${at}, which is ${n}'s place` };
+    if (!isDeepStrictEqual(payload, payloadOf(payload.n))) return { wrong: `${epoch} ${at} was not published so: ${JSON.stringify(payload)}` };
+    if (at !== publications[0].offset + i || at > offset) return { wrong: `${epoch} ${at} comes behind ${publications[0].offset + i - 1}, the last one is ${offset}` };
   }
-  return { wrong: null, wentBack: epoch === top.epoch && offset < top.offset };
+  return { wrong: null, wentBack: epoch === top.epoch && offset < top.offset, isNew: epoch !== top.epoch };
 }
 
-// {place, outcome: 'refused' | 'started', wrong: [text], wentBack}
+// {place, outcome: 'refused' | 'started', wrong: [text], wentBack, isNew}
 export async function judgeDamaged(world, from, addresses) {
   const directory = await mkdtemp(join(world.directory, 'damaged-'));
   await copyStore(from, directory);
   const place = await damage(directory, world.random);
   const { child, endpoint, outcome } = await startOn(directory, world.cluster.file);
   const wrong = [];
-  let wentBack = false;
+  let [wentBack, isNew] = [false, false];
   try {
     if (outcome === 'refused') {
       const failure = child.events.find(({ event }) => event === 'start_failed');
@@ -85,13 +88,14 @@ export async function judgeDamaged(world, from, addresses) {
       return { place, outcome, wrong };
     }
     const backend = connect({ endpoint });
-    for (const { target, top, placed } of addresses) {
-      const one = await wrongAt(backend, target, top, placed);
+    for (const address of addresses) {
+      const one = await wrongAt(backend, address);
       if (one.wrong) wrong.push(one.wrong);
       wentBack ||= one.wentBack;
+      isNew ||= one.isNew;
     }
     await backend.close({ now: true });
-    return { place, outcome, wrong, wentBack };
+    return { place, outcome, wrong, wentBack, isNew };
   } finally {
     child.signal('SIGKILL');
     await within(patience, 'its end', child.exited);

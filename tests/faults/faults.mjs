@@ -351,6 +351,7 @@ export const faults = [
   {
     id: 'F15',
     name: 'the disk is full, fails or hangs',
+    mayLose: true, // where nobody knows what is on the disk, an epoch ends
     async prepare(world) {
       world.orders = new Orders(join(world.directory, 'orders'));
       atEnd(() => world.orders.close());
@@ -399,17 +400,20 @@ export const faults = [
         target: targetOf(address),
         top: publisher.tops.get(address),
         placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`),
+        payloadOf: (n) => publisher.payload(n, address),
       }));
       await cluster.startBroker();
       world.inject(`${places} copies of its store are damaged, each at one place`);
-      const count = { refused: 0, started: 0, 'went back': 0 };
+      const count = { refused: 0, started: 0, 'went back': 0, 'began anew': 0 };
       for (let i = 0; i < places; i++) {
-        const { place, outcome, wrong, wentBack } = await judgeDamaged(world, from, addresses);
+        const { place, outcome, wrong, wentBack, isNew } = await judgeDamaged(world, from, addresses);
         if (wentBack) count['went back']++;
+        if (isNew) count['began anew']++;
         count[outcome]++;
         for (const text of wrong) world.broken('I3', `${place}: ${text}`);
       }
-      world.status(`${count.started} started, ${count['went back']} of them at earlier positions, ${count.refused} refused;`);
+      world.status(`${count.started} started, ${count['went back']} of them at earlier positions, ${count['began anew']} with new epochs, ${count.refused} refused;`);
+      if (count['went back'] + count['began anew'] + count.refused === 0) world.broken('I4', 'no damage was of any consequence: nothing was tried');
 
       world.inject('an older copy of its store is put back');
       await publisher.pause();

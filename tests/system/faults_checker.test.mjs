@@ -92,9 +92,11 @@ test('who was told that something is lost is counted, and no violation', () => {
     all.splice(all.findIndex(isDelivery(1, 4)), 1, { t: late.t, kind: 'told', client: 1, address, code: 2500 },
       { t: late.t, kind: 'subscribed', client: 1, address, epoch: 'f', offset: 8, asked: true, recovered: false });
   });
-  const { texts, told_lost: told } = judge(records);
+  const { texts, told_lost: told } = judge([{ t: 0, kind: 'may_lose' }, ...records]);
   assert.deepEqual(texts, []);
   assert.equal(told, 2);
+  const { byInvariant } = judge(records);
+  assert.deepEqual(byInvariant, { I1: 1 }, 'where nothing may be lost');
 });
 
 const cases = [
@@ -108,6 +110,11 @@ const cases = [
   })],
   ['I2', 'a retry that was acknowledged at another place', change(isAck(4), (records, at) => {
     records.splice(at + 1, 0, { ...records[at], offset: 5 });
+  })],
+  ['I2', 'a publication that is at one place for its publisher and at another one for a subscriber', change(isAck(4), (records, at) => {
+    Object.assign(records[at], { epoch: 'f' });
+    records.push({ t: last(records), kind: 'attempt', n: 5, address, key: 'k5' }, { t: last(records), kind: 'ack', n: 5, epoch: 'e', offset: 5 },
+      ...[0, 1].map((client) => ({ t: last(records), kind: 'deliver', client, address, epoch: 'e', offset: 5, n: 5, recovered: false })));
   })],
   ['I3', 'deliveries in the wrong order', change(isDelivery(0, 3), (records, at) => {
     const other = records.findIndex(isDelivery(0, 4));
@@ -139,6 +146,7 @@ const cases = [
   ['I5', 'a message of another address', edited((one) => one.kind === 'attempt' && one.n === 4, { address: 'load:room-1' })],
   ['I5', 'what the clients saw of other addresses', edited((one) => one.kind === 'faults', { faults: { foreign: 1 } })],
   ['I6', 'memory that does not come back', edited((one) => one.when === 'after', { rss: 200e6 })],
+  ['I6', 'a process whose memory nobody has looked at again', without((one) => one.when === 'after')],
   ['I6', 'descriptors that do not come back', edited((one) => one.when === 'after', { descriptors: 90 })],
 ];
 
