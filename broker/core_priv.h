@@ -169,8 +169,8 @@ void core_publish_item(core_t *core, struct request *request, size_t index,
 /* NULL for a ticket that is decided. */
 const struct append *core_find_append(const core_t *core, uint64_t ticket);
 void core_free_appends(core_t *core);
-/* The history of this stream cannot be trusted: its pending appends are in doubt, its epoch is a new
- * one. */
+/* The history of this stream cannot be trusted: its pending appends are in doubt, its epoch is a
+ * new one. */
 void core_void(core_t *core, stream_header_t *header, int64_t now_ms);
 
 /* --- core_subscribe.c --- */
