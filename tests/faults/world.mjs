@@ -200,11 +200,12 @@ export class World {
     return all;
   }
 
-  // Without the sockets of clients, who may be at another gateway now.
+  // Without the sockets of clients, who may be at another gateway now, and without the history that was published.
   async sizeOf(name, child) {
     const gateway = this.cluster.gateways.find((one) => one.name === name);
     const size = await footprint(child);
-    return { ...size, descriptors: size.descriptors - (gateway ? await gateway.metric('sockets') : 0) };
+    if (gateway) return { ...size, descriptors: size.descriptors - (await gateway.metric('sockets')) };
+    return { ...size, rss: size.rss - (await this.cluster.metric('retained_bytes', 'broker')) };
   }
 
   async measure(when) {
