@@ -1,5 +1,5 @@
 // The file of a store, damaged at some place, and what a broker makes of it.
-import { copyFile, open, stat, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -26,20 +26,46 @@ async function flipByte(path, at) {
   await file.close();
 }
 
-// One place, chosen by `random`: a byte of either file, or where the log ends (a multiple of 512). A text that says which.
-export async function damage(directory, random) {
-  const path = join(directory, random.pick(files));
-  const isLog = path.endsWith('-wal');
+// Of a log of SQLite: where it ends that is read, and the numbers of the pages that are in it. Behind that are frames of
+// earlier rounds, whose salts are others.
+async function liveLog(path) {
+  const bytes = await readFile(path);
+  const pages = new Set();
+  let end = 32;
+  if (bytes.length < end) return { end: 0, pages };
+  const frame = 24 + bytes.readUInt32BE(8);
+  for (; end + frame <= bytes.length && bytes.compare(bytes, 16, 24, end + 8, end + 16) === 0; end += frame) pages.add(bytes.readUInt32BE(end));
+  return { end, pages };
+}
+
+// A byte of a page that is read from the file itself; of any when all are in the log.
+async function liveByte(path, pages, random) {
   const { size } = await stat(path);
-  if (size === 0) return 'nothing';
-  if (isLog && random.below(2) === 0) {
-    const at = 512 * random.below(Math.ceil(size / 512));
-    await truncate(path, at);
-    return `the log ends at ${at} of ${size}`;
+  const pageSize = 4096; // of the store
+  const live = Array.from({ length: size / pageSize }, (_, i) => i).filter((i) => !pages.has(i + 1));
+  return live.length > 0 ? random.pick(live) * pageSize + random.below(pageSize) : random.below(size);
+}
+
+// One place that is read, chosen by `random`: a byte of either file, or where the log ends (a multiple of 512). A text
+// that says which.
+export async function damage(directory, random) {
+  const [file, log] = files.map((name) => join(directory, name));
+  const { end, pages } = await liveLog(log);
+  const { size } = await stat(file);
+  if (size > 0 && (end === 0 || random.below(2) === 0)) {
+    const at = await liveByte(file, pages, random);
+    await flipByte(file, at);
+    return `byte ${at} of ${size} of the file is another`;
   }
-  const at = random.below(size);
-  await flipByte(path, at);
-  return `byte ${at} of ${size} of the ${isLog ? 'log' : 'file'} is another`;
+  if (end === 0) return 'nothing';
+  if (random.below(2) === 0) {
+    const at = 512 * random.below(Math.ceil(end / 512));
+    await truncate(log, at);
+    return `the log ends at ${at} of ${end}`;
+  }
+  const at = random.below(end);
+  await flipByte(log, at);
+  return `byte ${at} of ${end} of the log is another`;
 }
 
 async function startOn(directory, settings) {
@@ -56,7 +82,7 @@ async function startOn(directory, settings) {
     const page = await httpGet(`http://127.0.0.1:${admin}/healthz`).catch(() => null);
     return page?.status === 200 && 'started';
   });
-  return { child, endpoint, outcome: await starts };
+  return { child, endpoint, outcome: await starts, page: `http://127.0.0.1:${admin}/metrics` };
 }
 
 // {wrong: text or null, wentBack, isNew} of one address. `top` was acknowledged last there, `placed(epoch, offset)` is
@@ -73,12 +99,12 @@ async function wrongAt(backend, { target, top, placed, payloadOf }) {
   return { wrong: null, wentBack: epoch === top.epoch && offset < top.offset, isNew: epoch !== top.epoch };
 }
 
-// {place, outcome: 'refused' | 'started', wrong: [text], wentBack, isNew}
+// {place, outcome: 'refused' | 'started', wrong: [text], wentBack, isNew, isNoticed}
 export async function judgeDamaged(world, from, addresses) {
   const directory = await mkdtemp(join(world.directory, 'damaged-'));
   await copyStore(from, directory);
   const place = await damage(directory, world.random);
-  const { child, endpoint, outcome } = await startOn(directory, world.cluster.file);
+  const { child, endpoint, outcome, page } = await startOn(directory, world.cluster.file);
   const wrong = [];
   let [wentBack, isNew] = [false, false];
   try {
@@ -95,7 +121,9 @@ export async function judgeDamaged(world, from, addresses) {
       isNew ||= one.isNew;
     }
     await backend.close({ now: true });
-    return { place, outcome, wrong, wentBack, isNew };
+    const { text } = await httpGet(page);
+    const isNoticed = /^millrace_broker_store_damaged [1-9]/m.test(text);
+    return { place, outcome, wrong, wentBack, isNew, isNoticed };
   } finally {
     child.signal('SIGKILL');
     await within(patience, 'its end', child.exited);

@@ -1,11 +1,11 @@
 // The faults, one after the other: how each is injected, and what only it promises. The rest is for the
 // checker. `run(world)` begins when the load runs, and ends when the fault is over.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Gateway } from '../system/gateways.mjs';
 import { atEnd, Child, freePort, httpGet, programs, temporaryDirectory } from '../system/harness.mjs';
+import { hang } from '../system/hung.mjs';
 import { footprint } from '../system/mortal.mjs';
 import { makeToken, newKey, nowSeconds, writeKeys } from '../system/tokens.mjs';
 import { Worker } from '../system/worker.mjs';
@@ -71,11 +71,11 @@ export const faults = [
       await world.load(ms);
       world.cluster.broker.signal('SIGCONT');
       await world.publisher.more(world.size.perSecond);
-      const frozen = freezeMainThread(world.cluster.broker.pid);
-      world.inject(frozen ? `only its main thread hangs for ${ms} ms` : 'no freezer of cgroups (v1): its main thread cannot be stopped alone');
-      if (!frozen) return;
+      const release = await hang(world.cluster.broker, 'main'); // ZeroMQ's own threads go on and answer heartbeats
+      world.inject(release ? `only its main thread hangs for ${ms} ms` : 'not allowed to trace: its main thread cannot be stopped alone');
+      if (!release) return;
       await world.load(ms);
-      frozen.thaw();
+      await release();
     },
   },
   {
@@ -112,6 +112,8 @@ export const faults = [
           world.inject(`partition of gateway one, ${which}, ${ms} s`);
           lose(which);
           await world.load(ms * 1000);
+          const { canary_age_ms: age } = await world.cluster.gateways[0].readiness();
+          if (which !== 'near' && age < 1500) world.broken('I4', `gateway one has heard the broker ${age} ms ago: nothing was cut`);
           lose('none');
           await world.load(3000);
         }
@@ -268,11 +270,17 @@ export const faults = [
     async run(world) {
       const clients = world.size.isShort ? 300 : 1000;
       const { records, cluster } = world;
-      const flap = () => Worker.serve(cluster, [{ channel: guardedChannel }], ({ channel, resource, subscriber }) => {
-        const answer = answerOf({ name: channel, resourceId: resource }, subscriber);
-        records.write('answer', answer);
-        return { read: answer.read };
-      });
+      // Every second time it goes without an answer to what it was asked.
+      let times = 0;
+      const flap = () => {
+        const isSilent = times++ % 2 === 1;
+        return Worker.serve(cluster, [{ channel: guardedChannel }], ({ channel, resource, subscriber }) => {
+          if (isSilent) return undefined;
+          const answer = answerOf({ name: channel, resourceId: resource }, subscriber);
+          records.write('answer', answer);
+          return { read: answer.read };
+        });
+      };
       const first = await flap();
       await first.close();
       const herd = await guardedHerd(world, clients);
@@ -287,6 +295,7 @@ export const faults = [
       }
       const asked = await cluster.metric('checks_sent_total', 'broker');
       const { first: live, refused_for_now: again, faults } = await herd.report();
+      if (again === 0) world.broken('I4', 'nobody has met a handler that was gone: nothing was tried');
       const most = 2 * (live + again + faults.refused + clients);
       if (asked > most) world.broken('I4', `the handler was asked ${asked} times for ${most / 2} attempts`);
       await world.handler('yes');
@@ -406,16 +415,17 @@ export const faults = [
       }));
       await cluster.startBroker();
       world.inject(`${places} copies of its store are damaged, each at one place`);
-      const count = { refused: 0, started: 0, 'went back': 0, 'began anew': 0 };
+      const count = { refused: 0, started: 0, 'went back': 0, 'began anew': 0, noticed: 0 };
       for (let i = 0; i < places; i++) {
-        const { place, outcome, wrong, wentBack, isNew } = await judgeDamaged(world, from, addresses);
+        const { place, outcome, wrong, wentBack, isNew, isNoticed } = await judgeDamaged(world, from, addresses);
         if (wentBack) count['went back']++;
         if (isNew) count['began anew']++;
+        if (isNoticed) count.noticed++;
         count[outcome]++;
         for (const text of wrong) world.broken('I3', `${place}: ${text}`);
       }
-      world.status(`${count.started} started, ${count['went back']} of them at earlier positions, ${count['began anew']} with new epochs, ${count.refused} refused;`);
-      if (count['went back'] + count['began anew'] + count.refused === 0) world.broken('I4', 'no damage was of any consequence: nothing was tried');
+      world.status(`${count.started} started, ${count['went back']} of them at earlier positions, ${count['began anew']} with new epochs, ${count.noticed} with damaged records, ${count.refused} refused;`);
+      if (count['went back'] + count['began anew'] + count.noticed + count.refused === 0) world.broken('I4', 'no damage was of any consequence: nothing was tried');
 
       world.inject('an older copy of its store is put back');
       await publisher.pause();
@@ -533,27 +543,6 @@ async function allIn(world, herd, clients) {
 }
 
 // --- the disk ---
-
-// ZeroMQ's own threads go on and answer heartbeats. {thaw}, or null where that cannot be done.
-function freezeMainThread(pid) {
-  const all = '/sys/fs/cgroup/freezer';
-  const group = `${all}/millrace-${pid}`;
-  try {
-    mkdirSync(group);
-    writeFileSync(join(group, 'tasks'), `${pid}`); // of the thread alone
-    writeFileSync(join(group, 'freezer.state'), 'FROZEN');
-  } catch {
-    return null;
-  }
-  const thaw = () => {
-    if (!existsSync(group)) return;
-    writeFileSync(join(group, 'freezer.state'), 'THAWED');
-    writeFileSync(join(all, 'tasks'), `${pid}`);
-    rmdirSync(group);
-  };
-  atEnd(thaw);
-  return { thaw };
-}
 
 // A file system of its own, of which nothing is left over for others.
 async function smallDisk() {
