@@ -400,6 +400,7 @@ export const faults = [
   {
     id: 'F16',
     name: 'the file of the store is damaged, or its log ends early',
+    mayLose: true, // an older copy does not have what subscribers have
     async run(world) {
       const { publisher, cluster } = world;
       const places = world.size.isShort ? 20 : 70;

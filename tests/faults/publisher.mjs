@@ -19,7 +19,8 @@ export class Publisher {
   constructor(world, { perSecond, channels, prefix }) {
     Object.assign(this, { world, perSecond });
     this.addresses = addressesOf(prefix, channels); // of which one after the other gets a publication
-    this.backend = connect({ endpoint: world.cluster.endpoint, timeoutMs: TIMEOUT_MS, maxPending: 3500 });
+    this.backend = connect({ endpoint: world.cluster.endpoint, timeoutMs: TIMEOUT_MS, maxPending: 3500,
+      onStateChange: (state) => world.records.write('state', { state }) });
     this.sent = 0;
     this.acknowledged = 0;
     this.refused = 0;
