@@ -3,9 +3,9 @@
 static bool must_leave(const struct broker_watch *self, const struct broker_seen *seen,
                        int64_t now_ms)
 {
-    if (self->limit_ms == 0)
-        return false;
-    return seen->is_replaced || now_ms - self->ready_ms >= self->limit_ms;
+    if (seen->is_replaced)
+        return true;
+    return self->limit_ms > 0 && now_ms - self->ready_ms >= self->limit_ms;
 }
 
 enum broker_watch_event broker_watch_look(struct broker_watch *self, const struct broker_seen *seen,

@@ -99,6 +99,19 @@ async function wrongAt(backend, { target, top, placed, payloadOf }) {
   return { wrong: null, wentBack: epoch === top.epoch && offset < top.offset, isNew: epoch !== top.epoch };
 }
 
+// What is wrong with a broker that was killed behind its last acknowledgement: [text].
+export async function wrongAfterRestart(endpoint, addresses) {
+  const backend = connect({ endpoint });
+  const wrong = [];
+  for (const address of addresses) {
+    const one = await wrongAt(backend, address);
+    if (one.wrong) wrong.push(one.wrong);
+    else if (one.wentBack || one.isNew) wrong.push(`${JSON.stringify(address.target)} has lost what was acknowledged`);
+  }
+  await backend.close({ now: true });
+  return wrong;
+}
+
 // {place, outcome: 'refused' | 'started', wrong: [text], wentBack, isNew, isNoticed}
 export async function judgeDamaged(world, from, addresses) {
   const directory = await mkdtemp(join(world.directory, 'damaged-'));

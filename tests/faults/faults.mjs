@@ -9,7 +9,7 @@ import { hang } from '../system/hung.mjs';
 import { footprint } from '../system/mortal.mjs';
 import { makeToken, newKey, nowSeconds, writeKeys } from '../system/tokens.mjs';
 import { Worker } from '../system/worker.mjs';
-import { copyStore, judgeDamaged } from './damage.mjs';
+import { copyStore, judgeDamaged, wrongAfterRestart } from './damage.mjs';
 import { dieWhileAsking, stages } from './half_message.mjs';
 import { answerOf, guardedChannel, mayRead } from './handler.mjs';
 import { Network, unableToPartition } from './network.mjs';
@@ -19,6 +19,14 @@ import { addressesOf, targetOf } from './publisher.mjs';
 import { channels, delay, prefix } from './world.mjs';
 
 const seconds = (world, short, long) => (world.size.isShort ? short : long) * 1000;
+
+// What a store must have: the last one of each address, and whatever is at any place.
+const acknowledgedBy = (publisher) => publisher.addresses.map((address) => ({
+  target: targetOf(address),
+  top: publisher.tops.get(address),
+  placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`),
+  payloadOf: (n) => publisher.payload(n, address),
+}));
 
 export const faults = [
   {
@@ -394,6 +402,12 @@ export const faults = [
         if (text === all.at(world.size.isShort ? 1 : -1)[0]) world.over();
         await world.publisher.more(world.size.perSecond);
       }
+      // On the disk is what was acknowledged, also on one that had just failed.
+      await world.publisher.pause();
+      await world.killBroker();
+      await world.cluster.startBroker();
+      for (const text of await wrongAfterRestart(world.cluster.endpoint, acknowledgedBy(world.publisher))) world.broken('I1', text);
+      world.publisher.resume();
       await logToNowhere(world);
     },
   },
@@ -408,12 +422,7 @@ export const faults = [
       const from = join(world.directory, 'store');
       await mkdir(from);
       await copyStore(cluster.directory, from);
-      const addresses = publisher.addresses.map((address) => ({
-        target: targetOf(address),
-        top: publisher.tops.get(address),
-        placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`),
-        payloadOf: (n) => publisher.payload(n, address),
-      }));
+      const addresses = acknowledgedBy(publisher);
       await cluster.startBroker();
       world.inject(`${places} copies of its store are damaged, each at one place`);
       const count = { refused: 0, started: 0, 'went back': 0, 'began anew': 0, noticed: 0 };
