@@ -1,8 +1,8 @@
 #pragma once
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "asserts.h"
 #include "proto/buffer.h"
 #include "proto/span.h"
 

@@ -1,6 +1,6 @@
 #include "disk.h"
+#include "asserts.h"
 
-#include <check.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sqlite3.h>

@@ -1,6 +1,6 @@
 #include "emulation_world.h"
+#include "asserts.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "hub_world.h"
+#include "asserts.h"
 
-#include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "permission_world.h"
+#include "asserts.h"
 
-#include <check.h>
 #include <stdio.h>
 
 const struct world_question member = {

@@ -1,6 +1,6 @@
 #include "presence_world.h"
+#include "asserts.h"
 
-#include <check.h>
 #include <string.h>
 
 #include "common/address.h"

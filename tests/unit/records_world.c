@@ -1,6 +1,5 @@
 #include "records_world.h"
-
-#include <check.h>
+#include "asserts.h"
 
 #include "broker/store_file.h"
 #include "store_world.h"

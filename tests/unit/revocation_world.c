@@ -1,6 +1,6 @@
 #include "revocation_world.h"
+#include "asserts.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 

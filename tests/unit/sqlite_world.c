@@ -1,6 +1,6 @@
 #include "sqlite_world.h"
+#include "asserts.h"
 
-#include <check.h>
 #include <poll.h>
 
 #include "disk.h"

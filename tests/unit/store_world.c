@@ -1,6 +1,6 @@
 #include "store_world.h"
+#include "asserts.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "token_maker.h"
+#include "asserts.h"
 
-#include <check.h>
 #include <cjose/base64.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

@@ -1,6 +1,7 @@
 #pragma once
-#include <check.h>
 #include <stdlib.h>
+
+#include "asserts.h"
 
 /* unit - what every unit test program needs. One program per module, Check forks for each test
  * (CK_FORK=no under a debugger). No socket, no sleep, no clock: time is an argument. */
