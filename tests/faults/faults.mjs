@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Gateway } from '../system/gateways.mjs';
-import { atEnd, Child, freePort, httpGet, programs, temporaryDirectory } from '../system/harness.mjs';
+import { atEnd, Child, freePort, httpGet, programs, temporaryDirectory, until } from '../system/harness.mjs';
 import { hang } from '../system/hung.mjs';
 import { footprint } from '../system/mortal.mjs';
 import { makeToken, newKey, nowSeconds, writeKeys } from '../system/tokens.mjs';
@@ -146,13 +146,19 @@ export const faults = [
       const [one] = world.cluster.gateways;
       const count = world.size.isShort ? 8000 : 16000;
       world.inject(`SIGSTOP of gateway one, and ${count} publications at once`);
-      one.child.signal('SIGSTOP');
-      const began = performance.now();
-      await world.publisher.burst(count, 2000);
-      await delay(Math.max(0, 3000 - (performance.now() - began)));
-      one.child.signal('SIGCONT');
+      // What the sockets of the kernel hold besides the queue is not ours to set: until something was dropped.
+      const before = await one.metric('gaps_total'); // so short a queue may overflow by itself
+      const sees = async () => (await one.metric('gaps_total')) > before;
+      for (let i = 0; i < 5 && !(await sees()); i++) {
+        one.child.signal('SIGSTOP');
+        const began = performance.now();
+        await world.publisher.burst(count, 2000);
+        await delay(Math.max(0, 3000 - (performance.now() - began)));
+        one.child.signal('SIGCONT');
+        await until(5000, 'a hole', sees).catch(() => {});
+      }
       world.over();
-      await world.expect(30000, 'I4', 'gateway one to see a hole: otherwise nothing was tried', async () => (await one.metric('gaps_total')) > 0);
+      if (!(await sees())) world.broken('I4', 'gateway one has seen no hole: nothing was tried');
     },
   },
   {
