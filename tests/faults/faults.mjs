@@ -1,21 +1,22 @@
 // The faults, one after the other: how each is injected, and what only it promises. The rest is for the
 // checker. `run(world)` begins when the load runs, and ends when the fault is over.
 import { execFileSync } from 'node:child_process';
-import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Gateway } from '../system/gateways.mjs';
-import { atEnd, Child, freePort, httpGet, programs, temporaryDirectory, until } from '../system/harness.mjs';
+import { atEnd, freePort, httpGet, until } from '../system/harness.mjs';
 import { hang } from '../system/hung.mjs';
 import { footprint } from '../system/mortal.mjs';
-import { makeToken, newKey, nowSeconds, writeKeys } from '../system/tokens.mjs';
 import { Worker } from '../system/worker.mjs';
 import { copyStore, judgeDamaged, wrongAfterRestart } from './damage.mjs';
+import { fill, logToNowhere, smallDisk } from './disk.mjs';
+import { allIn, guardedHerd, guardedSettings, useTokens } from './guarded.mjs';
 import { dieWhileAsking, stages } from './half_message.mjs';
-import { answerOf, guardedChannel, mayRead } from './handler.mjs';
+import { answerOf, guardedChannel } from './handler.mjs';
 import { Network, unableToPartition } from './network.mjs';
 import { errors, Orders } from './orders.mjs';
 import { Proxy } from './proxy.mjs';
-import { addressesOf, targetOf } from './publisher.mjs';
+import { targetOf } from './publisher.mjs';
 import { channels, delay, prefix } from './world.mjs';
 
 const seconds = (world, short, long) => (world.size.isShort ? short : long) * 1000;
@@ -38,8 +39,11 @@ export const faults = [
       world.inject('kill -9 of gateway one');
       await world.killGateway(one);
       world.over();
-      await world.expect(10000, 'I4', 'the broker to notice', async () => (await world.cluster.metric('gateways', 'broker')) === 1);
+      const began = performance.now();
+      await world.expect(6000, 'I4', 'the broker to notice', async () => (await world.cluster.metric('gateways', 'broker')) === 1);
       await world.whole();
+      const ms = Math.round(performance.now() - began);
+      if (ms > 5000) world.broken('I4', `all are back at the other gateway after ${ms} ms`);
       await world.cluster.run(one);
     },
   },
@@ -62,9 +66,13 @@ export const faults = [
         await world.killBroker();
         world.orders.give();
         await delay(world.random.below(1500));
+        const began = performance.now();
         const started = world.cluster.startBroker();
         if (round === rounds - 1) world.over();
         await started;
+        await world.publisher.more(1);
+        const ms = Math.round(performance.now() - began);
+        if (ms > 2000 && !world.size.isShort) world.broken('I4', `publications go on ${ms} ms after its start`);
         await world.publisher.more(world.size.perSecond);
       }
     },
@@ -521,84 +529,7 @@ export const faults = [
   },
 ];
 
-// --- who may read ---
-
-// A key of the site, and a token for each client of the guarded addresses.
-async function useTokens(world) {
-  const key = newKey('HS256', 'faults');
-  world.keys = await writeKeys(world.directory, 'site.keys', key);
-  world.tokens = join(world.directory, 'tokens');
-  const exp = nowSeconds() + 4 * 3600;
-  await writeFile(world.tokens, Array.from({ length: 1000 }, (_, i) => `${makeToken(key, { sub: `u${i}`, exp })}\n`).join(''));
-}
-
-// A handler that does not answer is something for now.
-function guardedSettings(world) {
-  return { 'site "default"': { keys: world.keys, unavailable: 'retry' } };
-}
-
-const guardedPrefix = `${guardedChannel}:room-`;
-
-// They are not waited for: a handler decides.
-async function guardedHerd(world, connections) {
-  const addresses = addressesOf(guardedPrefix, channels);
-  for (const address of addresses) world.records.write('guarded', { address });
-  const [one, two] = world.cluster.gateways;
-  const herd = await world.herd([one, two], { connections, channels, prefix: guardedPrefix, tokens: world.tokens, inFlight: connections }, { wait: false, isWhole: false });
-  world.publisher.addresses.push(...addresses);
-  return herd;
-}
-
-// Those whom the handler allows, and nobody else.
-async function allIn(world, herd, clients) {
-  const allowed = Array.from({ length: clients }, (_, i) => `u${i}`).filter(mayRead).length;
-  await world.expect(60000, 'I4', 'all who may read to be subscribed', async () => (await herd.report()).live === allowed);
-  await delay(100);
-  const { live } = await herd.report();
-  if (live !== allowed) world.broken('I5', `${live} are subscribed, and ${allowed} may`);
-}
-
-// --- the disk ---
-
-// A file system of its own, of which nothing is left over for others.
-async function smallDisk() {
-  const disk = await temporaryDirectory();
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', disk]);
-  atEnd(async () => {
-    execFileSync('umount', ['--lazy', disk]);
-    await rm(disk, { recursive: true });
-  });
-  return disk;
-}
-
-// To the last byte.
-async function fill(path) {
-  const file = await open(path, 'w');
-  const piece = Buffer.alloc(65536);
-  try {
-    for (let size = piece.length; size >= 512; ) {
-      const isTaken = await file.write(piece, 0, size).then(() => true, () => false);
-      if (!isTaken) size /= 2;
-    }
-  } finally {
-    await file.close();
-  }
-}
-
-// A gateway whose log can never be written starts and lives.
-async function logToNowhere(world) {
-  const { cluster } = world;
-  const [admin, port] = [await freePort(), await freePort()];
-  const child = new Child('gateway without a log', 'sh', ['-c', `exec ${programs.gateway} --config ${cluster.file} 2>/dev/full`], {
-    env: { MILLRACE_GATEWAY_NAME: 'three', MILLRACE_GATEWAY_ADMIN_PORT: `${admin}`, MILLRACE_GATEWAY_LISTEN_PORT: `${port}` },
-  });
-  await world.expect(10000, 'I4', 'a gateway that cannot log to be ready', async () => {
-    const page = await httpGet(`http://127.0.0.1:${admin}/readyz`).catch(() => null);
-    return page?.status === 200;
-  });
-  const { code } = await child.stop();
-  if (code !== 0) world.broken('I4', `a gateway that could not log ended with ${code}`);
-}
+// --- links ---
 
 async function openProxy(world, name, listen, to) {
   world.proxies[name] = await Proxy.open(listen, to);

@@ -1,92 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/streams.h"
+#include "streams_world.h"
 #include "unit.h"
-
-#define HEADER_MS 10000
-#define AGE_MS    1000
-#define COST      (10 + STREAM_MESSAGE_COST)
-
-static const struct streams_rule rule = {
-    {100, 1 << 20, AGE_MS}, true, PRESENCE_OFF, false, SLOW_READER_DISCONNECT};
-
-/* Epochs 1, 2, 3 ...; the very first number is 0, which no epoch may be. */
-static uint64_t next_number(void *arg)
-{
-    uint64_t *numbers = arg;
-    return (*numbers)++;
-}
-
-static uint64_t numbers;
-static struct streams_settings settings;
-static streams_t *streams;
-
-static void setup(void)
-{
-    numbers = 0;
-    settings = (struct streams_settings){.rule = rule,
-                                         .total_bytes = 1 << 20,
-                                         .headers = 1000,
-                                         .header_ms = HEADER_MS,
-                                         .random = next_number,
-                                         .random_arg = &numbers};
-    streams = streams_new(&settings, 0);
-    ck_assert_ptr_nonnull(streams);
-}
-
-static void again(void)
-{
-    streams_destroy(&streams);
-    streams = streams_new(&settings, 0);
-    ck_assert_ptr_nonnull(streams);
-}
-
-static void teardown(void)
-{
-    streams_destroy(&streams);
-    ck_assert_ptr_null(streams);
-}
-
-static struct address address_of(const char *site, const char *channel, const char *resource)
-{
-    return (struct address){.view = VIEW_LIVE,
-                            .site = span_text(site),
-                            .channel = span_text(channel),
-                            .resource = span_text(resource)};
-}
-
-static stream_header_t *use_address(struct address address, int64_t now_ms)
-{
-    uint8_t key[ADDRESS_KEY_MAX];
-    return streams_use(streams, span_of(key, address_encode(&address, key)), &address, now_ms);
-}
-
-static stream_header_t *use(const char *channel, int64_t now_ms)
-{
-    return use_address(address_of("site", channel, NULL), now_ms);
-}
-
-static bool exists(const char *channel)
-{
-    struct address address = address_of("site", channel, NULL);
-    uint8_t key[ADDRESS_KEY_MAX];
-    return streams_find(streams, span_of(key, address_encode(&address, key)));
-}
-
-static void commit(stream_header_t *header, int64_t now_ms)
-{
-    payload_t *body = payload_new(10);
-    memset(body->data, 0, 10);
-    streams_assign(header);
-    streams_commit(streams, header, &body, now_ms);
-    ck_assert_ptr_null(body);
-}
-
-static void tick(int64_t now_ms)
-{
-    streams_tick(streams, now_ms, SIZE_MAX);
-}
 
 static void collect(const stream_header_t *header, void *arg)
 {
@@ -134,7 +50,7 @@ START_TEST(rules_cascade_from_site_and_channel)
         {"acme/chat", {{2, 1000, 1000}, false, PRESENCE_FULL, false, SLOW_READER_DISCONNECT}}};
     settings.channels = channels;
     settings.channel_count = 2;
-    again();
+    streams_again();
     ck_assert_uint_eq(use_address(address_of("acme", "chat", NULL), 0)->rule->limits.messages, 2);
     ck_assert_uint_eq(use_address(address_of("acme", "chat", "r"), 0)->rule->limits.messages, 2);
     ck_assert(!use_address(address_of("acme", "chat", "r"), 0)->rule->client_history);
@@ -158,7 +74,7 @@ START_TEST(the_rule_of_a_channel_is_applied)
         {"chat", {{1, 1000, 1000}, true, PRESENCE_STATS, false, SLOW_READER_DISCONNECT}}};
     settings.channels = channels;
     settings.channel_count = 1;
-    again();
+    streams_again();
     stream_header_t *chat = use("chat", 0), *other = use("other", 0);
     for (int i = 0; i < 3; i++) {
         commit(chat, 0);
@@ -243,7 +159,7 @@ END_TEST
 START_TEST(the_address_that_nobody_reads_loses_first)
 {
     settings.total_bytes = 4 * COST;
-    again();
+    streams_again();
     stream_header_t *a = use("a", 0), *b = use("b", 0), *c = use("c", 0);
     commit(a, 0);
     commit(a, 0);
@@ -269,7 +185,7 @@ END_TEST
 START_TEST(without_room_at_all_nothing_is_kept)
 {
     settings.total_bytes = 0;
-    again();
+    streams_again();
     stream_header_t *a = use("a", 0);
     commit(a, 0);
     ck_assert_uint_eq(a->stream.offset, 1);
@@ -281,7 +197,7 @@ END_TEST
 START_TEST(there_are_no_more_headers_than_allowed)
 {
     settings.headers = 2;
-    again();
+    streams_again();
     commit(use("a", 0), 0);
     commit(use("b", 0), 0);
     ck_assert_ptr_null(use("c", 0));
@@ -296,7 +212,7 @@ END_TEST
 START_TEST(names_that_nobody_uses_make_room_for_others)
 {
     settings.headers = 3;
-    again();
+    streams_again();
     commit(use("published", 0), 0);
     streams_set_interest(streams, use("heard", 0), true, 0);
     for (int i = 0; i < 100; i++) {
@@ -444,145 +360,11 @@ START_TEST(what_is_still_to_be_repeated_is_kept)
 }
 END_TEST
 
-/* --- other settings --- */
-
-static bool configure(void)
-{
-    bool checks;
-    ck_assert(streams_configure(streams, &settings, 0, &checks));
-    return checks;
-}
-
-static size_t kept(const char *channel)
-{
-    struct address address = address_of("site", channel, NULL);
-    uint8_t key[ADDRESS_KEY_MAX];
-    return streams_find(streams, span_of(key, address_encode(&address, key)))->stream.count;
-}
-
-START_TEST(other_limits_hold_for_what_is_there)
-{
-    stream_header_t *header = use("a", 0);
-    for (int i = 0; i < 5; i++)
-        commit(header, 0);
-    uint64_t epoch = header->stream.epoch;
-    settings.rule.limits.messages = 2;
-    ck_assert(!configure());
-    tick(DEADLINE_SLOT_MS);
-    ck_assert_uint_eq(kept("a"), 2);
-    ck_assert_uint_eq(streams_bytes(streams), 2 * COST);
-    settings.rule.limits.messages = 100;
-    configure();
-    for (int i = 0; i < 3; i++)
-        commit(use("a", 0), 0);
-    ck_assert_uint_eq(kept("a"), 5); /* what was gone stays so */
-    ck_assert_uint_eq(header->stream.offset, 8);
-    ck_assert_uint_eq(header->stream.epoch, epoch);
-}
-END_TEST
-
-START_TEST(a_reader_never_sees_what_is_beyond_other_limits)
-{
-    stream_header_t *header = use("a", 0);
-    commit(header, 0);
-    settings.rule.limits.age_ms = 10;
-    configure();
-    ck_assert_uint_eq(use("a", 11)->stream.count, 0); /* before any tick */
-}
-END_TEST
-
-START_TEST(channels_come_change_and_go)
-{
-    struct streams_channel channel = {"a", rule};
-    channel.rule.limits.messages = 2;
-    channel.rule.presence = PRESENCE_FULL;
-    stream_header_t *header = use("a", 0), *other = use("b", 0);
-    for (int i = 0; i < 5; i++) {
-        commit(header, 0);
-        commit(other, 0);
-    }
-    settings.channels = &channel;
-    settings.channel_count = 1;
-    configure();
-    tick(DEADLINE_SLOT_MS);
-    ck_assert_uint_eq(kept("a"), 2);
-    ck_assert_uint_eq(kept("b"), 5);
-    ck_assert_int_eq(header->rule->presence, PRESENCE_FULL);
-    channel.rule.presence = PRESENCE_STATS;
-    ck_assert_int_eq(header->rule->presence, PRESENCE_FULL); /* it was copied */
-    configure();
-    ck_assert_int_eq(header->rule->presence, PRESENCE_STATS);
-    settings.channel_count = 0;
-    configure();
-    ck_assert_int_eq(header->rule->presence, PRESENCE_OFF);
-    commit(header, DEADLINE_SLOT_MS);
-    ck_assert_uint_eq(kept("a"), 3);
-}
-END_TEST
-
-START_TEST(a_label_that_occurs_twice_changes_nothing)
-{
-    const struct streams_channel twice[] = {{"a", rule}, {"a", rule}};
-    stream_header_t *header = use("a", 0);
-    bool checks;
-    settings.rule.limits.messages = 1;
-    settings.channels = twice;
-    settings.channel_count = 2;
-    ck_assert(!streams_configure(streams, &settings, 0, &checks));
-    ck_assert_uint_eq(header->rule->limits.messages, 100);
-}
-END_TEST
-
-START_TEST(it_is_told_when_somebody_is_to_be_asked_about_at_other_times)
-{
-    struct streams_channel channel = {"a", rule};
-    channel.rule.check_each = true;
-    settings.channels = &channel;
-    settings.channel_count = 1;
-    stream_header_t *header = use("a", 0);
-    use("b", 0);
-    ck_assert(!configure()); /* nobody listens */
-    streams_set_interest(streams, header, true, 0);
-    ck_assert(!configure()); /* as before */
-    settings.channel_count = 0;
-    ck_assert(configure());
-    settings.rule.check_each = true;
-    ck_assert(configure());
-}
-END_TEST
-
-START_TEST(headers_end_after_another_time)
-{
-    use("a", 0);
-    tick(DEADLINE_SLOT_MS);
-    settings.header_ms = 2 * DEADLINE_SLOT_MS;
-    configure();
-    tick(DEADLINE_SLOT_MS);
-    ck_assert(exists("a"));
-    tick(4 * DEADLINE_SLOT_MS);
-    ck_assert(!exists("a"));
-}
-END_TEST
-
-START_TEST(a_smaller_total_holds_at_once)
-{
-    commit(use("a", 0), 0);
-    commit(use("b", 0), 0);
-    settings.total_bytes = COST;
-    configure();
-    ck_assert_uint_eq(streams_bytes(streams), COST);
-    ck_assert_uint_eq(kept("a"), 0);
-    settings.headers = 2;
-    configure();
-    ck_assert_ptr_null(use("c", 0));
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("streams");
     TCase *tests = tcase_create("streams");
-    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_checked_fixture(tests, streams_setup, streams_teardown);
     tcase_add_test(tests, every_stream_has_its_own_epoch_and_none_is_zero);
     tcase_add_test(tests, channel_and_resources_are_streams_of_their_own);
     tcase_add_test(tests, rules_cascade_from_site_and_channel);
@@ -605,13 +387,6 @@ int main(void)
     tcase_add_test(tests, recent_publications_are_visited);
     tcase_add_test(tests, a_new_epoch_is_recent);
     tcase_add_test(tests, what_is_still_to_be_repeated_is_kept);
-    tcase_add_test(tests, other_limits_hold_for_what_is_there);
-    tcase_add_test(tests, a_reader_never_sees_what_is_beyond_other_limits);
-    tcase_add_test(tests, channels_come_change_and_go);
-    tcase_add_test(tests, a_label_that_occurs_twice_changes_nothing);
-    tcase_add_test(tests, it_is_told_when_somebody_is_to_be_asked_about_at_other_times);
-    tcase_add_test(tests, headers_end_after_another_time);
-    tcase_add_test(tests, a_smaller_total_holds_at_once);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
