@@ -16,9 +16,11 @@
 #include "admin/resident.h"
 #include "broker/bus.h"
 #include "broker/core.h"
+#include "broker/give_back.h"
 #include "broker/rulebook.h"
 #include "broker/stop_guard.h"
 #include "broker/store.h"
+#include "broker/tell.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -30,12 +32,6 @@
 #define TURN_OUTPUT ((size_t)4 << 20)
 /* Peers whose sockets were full are tried again so often. */
 #define RETRY_MS 5
-/* Memory is given back to the system when so much less is in use than before. */
-#define GIVE_BACK_BYTES ((size_t)32 << 20)
-#define GIVE_BACK_MS    5000
-/* And so often in any case: moments in which much waits leave holes, too. It takes 60 ms when half
- * of 300 MB is holes, and nothing when there are none. */
-#define GIVE_BACK_ANYWAY_MS 300000
 /* How long replies that a peer does not take are tried again at the end. */
 #define REPLIES_MS 1000
 /* When nobody has asked for anything for so long, all have heard that the broker stops. */
@@ -57,11 +53,9 @@ struct broker {
     admin_http_t *admin;
     int signals;
     bool stopping;
-    bool more;         /* there is something to do at once */
-    bool retry;        /* the bus keeps something */
-    size_t most_bytes; /* in use since memory was given back */
-    int64_t give_back_ms;
-    int64_t gave_back_ms;
+    bool more;  /* there is something to do at once */
+    bool retry; /* the bus keeps something */
+    struct give_back give_back;
     struct broker_metrics metrics;
 };
 
@@ -106,28 +100,14 @@ static void carry_out(struct broker *self, const struct core_effect *effect, int
             core_registered(self->core, effect->registration.ticket, STORE_FAILED, now_ms);
         break;
     case CORE_GATEWAY_JOINED:
-        log_info("gateway_joined", LOG_SPAN("gateway", effect->bytes));
-        break;
     case CORE_GATEWAY_LEFT:
-        log_info("gateway_left", LOG_SPAN("gateway", effect->bytes));
-        break;
     case CORE_GATEWAY_SILENT:
-        log_warn("gateway_silent", LOG_SPAN("gateway", effect->bytes));
-        break;
     case CORE_GATEWAY_HEARD:
-        log_info("gateway_heard", LOG_SPAN("gateway", effect->bytes));
-        break;
     case CORE_GATEWAY_REPLACED:
-        log_warn("gateway_replaced", LOG_SPAN("gateway", effect->bytes));
-        break;
-    case CORE_WORKER_SILENT:
-        log_warn("worker_silent", LOG_SPAN("site", effect->bytes));
-        break;
-    case CORE_WORKER_HEARD:
-        log_info("worker_heard", LOG_SPAN("site", effect->bytes));
-        break;
     case CORE_GATEWAY_REFUSED:
-        log_error("gateway_refused", LOG_SPAN("reason", effect->bytes));
+    case CORE_WORKER_SILENT:
+    case CORE_WORKER_HEARD:
+        tell_event(effect);
         break;
     case CORE_NOTHING:
         break;
@@ -203,24 +183,6 @@ static bool read_gateways(struct broker *self, int64_t now_ms)
     return true;
 }
 
-/* What streams free lies scattered in the heap; without a word the process would keep it for ever.
- */
-static void give_back_memory(struct broker *self, int64_t now_ms)
-{
-    if (now_ms < self->give_back_ms)
-        return;
-    self->give_back_ms = now_ms + GIVE_BACK_MS;
-    size_t bytes = core_memory(self->core);
-    if (bytes > self->most_bytes)
-        self->most_bytes = bytes;
-    if (self->most_bytes - bytes < GIVE_BACK_BYTES &&
-        now_ms - self->gave_back_ms < GIVE_BACK_ANYWAY_MS)
-        return;
-    malloc_trim(0);
-    self->gave_back_ms = now_ms;
-    self->most_bytes = bytes;
-}
-
 /* Many in, then many out: the price of a message is in waking up, not in its bytes. True when there
  * is more to do at once. */
 static bool turn(struct broker *self, int64_t now_ms)
@@ -233,7 +195,8 @@ static bool turn(struct broker *self, int64_t now_ms)
     core_tick(self->core, now_ms);
     settle(self, now_ms);
     self->retry = bus_retry(self->bus);
-    give_back_memory(self, now_ms);
+    if (give_back_is_due(&self->give_back, core_memory(self->core), now_ms))
+        malloc_trim(0);
     return more || core_can_answer(self->core);
 }
 
@@ -583,22 +546,6 @@ static int start(struct broker *self)
     return code;
 }
 
-static void tell_started(const struct broker *self)
-{
-    const options_t *options = self->options;
-    for (size_t i = 0; i < self->rules.plan.backend_count; i++)
-        log_info("backends_welcome", LOG_TEXT("endpoint", self->rules.plan.backends[i].address),
-                 LOG_TEXT("site", self->rules.plan.principals[i].site),
-                 LOG_TEXT("may", self->rules.plan.principals[i].may));
-    log_info("started", LOG_TEXT("version", MILLRACE_VERSION), LOG_TEXT("node", options->node.name),
-             LOG_TEXT("control", options->broker.control),
-             LOG_TEXT("publications", options->broker.publications),
-             LOG_TEXT("backends", options->broker.backends),
-             LOG_TEXT("admin_address", options->broker.admin_address),
-             LOG_UINT("admin_port", options->broker.admin_port),
-             LOG_TEXT("store", plan_is_durable(options) ? options->store.path : "memory"));
-}
-
 static void stop(struct broker *self)
 {
     admin_http_destroy(&self->admin);
@@ -622,7 +569,7 @@ int broker_run(const options_t *options, reload_t *reload)
     struct broker self = {.options = options, .reload = reload, .signals = -1};
     int code = start(&self);
     if (code == EXIT_SUCCESS) {
-        tell_started(&self);
+        tell_started(options, &self.rules.plan);
         run(&self);
         if (!finish(&self))
             give_up(&self);

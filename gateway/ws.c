@@ -328,6 +328,7 @@ bool ws_configure(ws_t *self, const struct ws_settings *settings)
         return false;
     free(self->allowed_origins);
     self->allowed_origins = origins;
+    self->settings.allowed_origins = origins;
     self->settings.fallback = settings->fallback;
     self->settings.fallback_bytes = settings->fallback_bytes;
     return true;
