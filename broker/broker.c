@@ -104,6 +104,7 @@ static void carry_out(struct broker *self, const struct core_effect *effect, int
     case CORE_GATEWAY_SILENT:
     case CORE_GATEWAY_HEARD:
     case CORE_GATEWAY_REPLACED:
+    case CORE_GATEWAY_REINSTATED:
     case CORE_GATEWAY_REFUSED:
     case CORE_WORKER_SILENT:
     case CORE_WORKER_HEARD:
@@ -389,10 +390,11 @@ static bool write_ready(void *arg, struct buffer *to)
                                                        : "";
     buffer_printf(to,
                   "{\"ready\":%s,\"reasons\":[%s],\"gateways\":%llu,\"gateways_silent\":%llu,"
-                  "\"workers_silent\":%llu,"
+                  "\"gateways_replaced\":%llu,\"workers_silent\":%llu,"
                   "\"streams\":%llu}",
                   *reason ? "false" : "true", reason, (unsigned long long)self->metrics.gateways,
                   (unsigned long long)self->metrics.gateways_silent,
+                  (unsigned long long)self->metrics.gateways_replaced,
                   (unsigned long long)self->metrics.workers_silent,
                   (unsigned long long)self->metrics.streams);
     return !*reason;

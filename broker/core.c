@@ -168,12 +168,12 @@ void core_sent(core_t *self, party_t *to, enum core_sent sent)
     }
     self->metrics->answers_dropped_total += sent == CORE_DROPPED;
     self->metrics->gateways_gone_total += sent == CORE_GONE && to->welcome;
-    if (sent == CORE_GONE)
+    if (sent == CORE_GONE) {
         core_gateway_left(self, to);
-    else
-        core_make_ready(self, to);
-    if (to->contested)
-        core_gateway_heard(self, to);
+        return;
+    }
+    core_make_ready(self, to);
+    core_gateway_took(self, to, sent == CORE_DROPPED);
 }
 
 /* --- time --- */

@@ -52,12 +52,13 @@ enum core_effect_kind {
     CORE_NOTE,           /* hand `note` to the store */
     CORE_GATEWAY_JOINED, /* for the log: `bytes` is its name */
     CORE_GATEWAY_LEFT,
-    CORE_GATEWAY_SILENT,   /* it has said nothing for 3 seconds */
-    CORE_GATEWAY_HEARD,    /* and now it does again */
-    CORE_GATEWAY_REPLACED, /* it was silent for so long that another one has its name now */
-    CORE_GATEWAY_REFUSED,  /* for the log: `bytes` says why */
-    CORE_WORKER_SILENT,    /* for the log: one of the site `bytes` does not answer heartbeats */
-    CORE_WORKER_HEARD      /* and now it does again */
+    CORE_GATEWAY_SILENT,     /* it has said nothing for 3 seconds */
+    CORE_GATEWAY_HEARD,      /* and now it does again */
+    CORE_GATEWAY_REPLACED,   /* a newer one has its name */
+    CORE_GATEWAY_REINSTATED, /* the newer one has left */
+    CORE_GATEWAY_REFUSED,    /* for the log: `bytes` says why */
+    CORE_WORKER_SILENT,      /* for the log: one of the site `bytes` does not answer heartbeats */
+    CORE_WORKER_HEARD        /* and now it does again */
 };
 
 /* Spans are valid until the next call of any core function. */

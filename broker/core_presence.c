@@ -442,14 +442,10 @@ void core_presence_joined(core_t *core, party_t *gateway)
     self->gateway_count++;
 }
 
-/* Another one has come under its name: it is dead, and is not waited for. */
-static bool has_successor(const presence_t *self, const party_t *gateway)
+/* A newer one has its name, and it could not be told of that: it is dead, and is not waited for. */
+static bool has_successor(const party_t *gateway)
 {
-    for (const party_t *at = self->gateways; at; at = at->next_gateway) {
-        if (span_equal(party_name(at), party_name(gateway)))
-            return true;
-    }
-    return false;
+    return gateway->replaced && !gateway->knows;
 }
 
 /* Its own questions need no answer any more. */
@@ -472,7 +468,7 @@ void core_presence_left(core_t *core, party_t *gateway)
         *at = gateway->next_gateway;
         self->gateway_count--;
     }
-    if (!has_successor(self, gateway))
+    if (!has_successor(gateway))
         away_lost(&self->away, gateway->incarnation, party_name(gateway), self->now_ms);
 
     struct bus_reply reply = refusal(STATUS_UNAVAILABLE, is_away);

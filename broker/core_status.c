@@ -117,6 +117,8 @@ static const char *state_of(const party_t *gateway, int64_t now_ms)
         return "starting";
     if (gateway->figures.draining)
         return "draining";
+    if (gateway->replaced)
+        return "replaced";
     return gateway->figures.ready ? "ok" : "unready";
 }
 

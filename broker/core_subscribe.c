@@ -29,28 +29,130 @@ static void drop_asks(core_t *core, party_t *gateway)
         party_drop_ask(gateway);
 }
 
+static void send_welcome(core_t *core, party_t *gateway)
+{
+    gateway->tell = false;
+    bus_put_welcome(effects_begin(&core->effects),
+                    &(struct bus_welcome){.version = BUS_VERSION,
+                                          .node = span_text(core->node),
+                                          .broker = core->nonce,
+                                          .revoked = core_revocation_number(core),
+                                          .replaced = gateway->replaced});
+    (void)core_end_send(core, gateway);
+}
+
+/* --- one name --- */
+
+/* The newest gateway of a name has it. Older ones that live go on, for a name is nothing that a
+ * client needs; they are told, and are not ready until somebody has ended one of the two. */
+struct namesakes {
+    core_t *core;
+    struct span name;
+    const party_t *joins; /* gets its welcome anyway */
+    party_t *newest;
+};
+
+static bool is_newer(const party_t *one, const party_t *other)
+{
+    if (one->started_ms != other->started_ms)
+        return one->started_ms > other->started_ms;
+    return one->incarnation > other->incarnation;
+}
+
+static void find_newest(party_t *party, void *arg)
+{
+    struct namesakes *all = arg;
+    bool is_one = party->welcome && span_equal(name_of(party), all->name);
+    if (is_one && (!all->newest || is_newer(party, all->newest)))
+        all->newest = party;
+}
+
+static void forget_replaced(core_t *core, party_t *gateway)
+{
+    core->metrics->gateways_replaced -= gateway->knows;
+    gateway->replaced = gateway->knows = false;
+}
+
+static void tell_replaced(core_t *core, const party_t *gateway)
+{
+    core->metrics->gateways_replaced_total++;
+    core_tell_gateway(core, CORE_GATEWAY_REPLACED, gateway);
+}
+
+static void replace(struct namesakes *all, party_t *gateway)
+{
+    gateway->replaced = true;
+    if (core_gateway_hangs(gateway)) { /* when it wakes it is told that it was taken for dead */
+        tell_replaced(all->core, gateway);
+        core_gateway_left(all->core, gateway);
+    } else if (gateway != all->joins) {
+        send_welcome(all->core, gateway);
+    }
+}
+
+static void reinstate(struct namesakes *all, party_t *gateway)
+{
+    if (gateway->knows)
+        core_tell_gateway(all->core, CORE_GATEWAY_REINSTATED, gateway);
+    forget_replaced(all->core, gateway);
+    if (gateway != all->joins)
+        send_welcome(all->core, gateway);
+}
+
+static void settle_one(party_t *party, void *arg)
+{
+    struct namesakes *all = arg;
+    if (!party->welcome || !span_equal(name_of(party), all->name))
+        return;
+    if (party != all->newest && !party->replaced)
+        replace(all, party);
+    else if (party == all->newest && party->replaced)
+        reinstate(all, party);
+}
+
+static void settle_name(core_t *core, struct span name, const party_t *joins)
+{
+    struct namesakes all = {.core = core, .name = name, .joins = joins};
+    parties_visit(core->parties, find_newest, &all);
+    parties_visit(core->parties, settle_one, &all);
+}
+
+/* ROUTER does not say when somebody leaves. The frame that tells a gateway of its replacement shows
+ * whether it is still there: of one that was killed and started again nothing is said. */
+void core_gateway_took(core_t *core, party_t *gateway, bool lost)
+{
+    gateway->tell = gateway->tell || lost;
+    if (lost || !gateway->welcome || !gateway->replaced || gateway->knows)
+        return;
+    gateway->knows = true;
+    core->metrics->gateways_replaced++;
+    tell_replaced(core, gateway);
+}
+
+/* --- who comes and goes --- */
+
 void core_gateway_left(core_t *core, party_t *gateway)
 {
     drop_asks(core, gateway);
     core_permits_drop(gateway);
-    gateway->waits = false;
     if (!gateway->welcome)
         return;
     gateway->welcome = false;
     core_revocations_left(core, gateway);
     core->gateways--;
     core_presence_left(core, gateway);
+    forget_replaced(core, gateway);
     core_tell_gateway(core, CORE_GATEWAY_LEFT, gateway);
+    settle_name(core, name_of(gateway), NULL);
 }
 
 struct newcomer {
     core_t *core;
     party_t *party;
-    party_t *holder; /* of its name */
 };
 
 /* A gateway that reconnects comes with another routing id. */
-static void replace(party_t *party, void *arg)
+static void drop_old_link(party_t *party, void *arg)
 {
     const struct newcomer *newcomer = arg;
     if (party != newcomer->party && party->welcome &&
@@ -62,9 +164,9 @@ static void join(core_t *core, party_t *gateway)
 {
     struct bus_hello last = {.broker = gateway->known_broker, .revoked = gateway->revoked};
     bool joins = !gateway->welcome;
-    gateway->waits = gateway->refused = false;
+    gateway->refused = false;
     gateway->welcome = true;
-    parties_visit(core->parties, replace, &(struct newcomer){core, gateway, NULL});
+    parties_visit(core->parties, drop_old_link, &(struct newcomer){core, gateway});
     core_presence_joined(core, gateway);
     if (joins) {
         gateway->welcome_ms = gateway->heard_ms;
@@ -72,21 +174,16 @@ static void join(core_t *core, party_t *gateway)
         gateway->quiet = 0;
         core->gateways++;
         core_tell_gateway(core, CORE_GATEWAY_JOINED, gateway);
+        settle_name(core, name_of(gateway), gateway);
     }
     core_revocations_send(core, gateway, &last);
-    bus_put_welcome(effects_begin(&core->effects),
-                    &(struct bus_welcome){.version = BUS_VERSION,
-                                          .node = span_text(core->node),
-                                          .broker = core->nonce,
-                                          .revoked = core_revocation_number(core)});
-    (void)core_end_send(core, gateway);
+    send_welcome(core, gateway);
 }
 
 /* With what stands in core->why. It says hello again and again: the log is told once. */
 static void refuse(core_t *core, party_t *gateway, enum status status)
 {
     struct span why = buffer_span(&core->why);
-    gateway->waits = false;
     core->metrics->gateways_refused_total++;
     if (!gateway->refused)
         tell_log(core, CORE_GATEWAY_REFUSED, why);
@@ -94,66 +191,6 @@ static void refuse(core_t *core, party_t *gateway, enum status status)
     bus_put_refused(effects_begin(&core->effects),
                     &(struct bus_refused){.status = (uint16_t)status, .message = why});
     (void)core_end_send(core, gateway);
-}
-
-/* --- one name, one gateway --- */
-
-static void find_holder(party_t *party, void *arg)
-{
-    struct newcomer *newcomer = arg;
-    if (party != newcomer->party && party->welcome &&
-        party->incarnation != newcomer->party->incarnation &&
-        span_equal(name_of(party), name_of(newcomer->party)))
-        newcomer->holder = party;
-}
-
-static party_t *holder_of_name(core_t *core, party_t *gateway)
-{
-    struct newcomer newcomer = {core, gateway, NULL};
-    parties_visit(core->parties, find_holder, &newcomer);
-    return newcomer.holder;
-}
-
-static void decide(party_t *party, void *arg)
-{
-    const struct newcomer *contest = arg;
-    core_t *core = contest->core;
-    if (!party->waits || !span_equal(name_of(party), name_of(contest->holder)))
-        return;
-    party_t *holder = holder_of_name(core, party);
-    if (!holder) {
-        join(core, party);
-    } else if (holder == contest->holder) {
-        buffer_reset(&core->why);
-        buffer_put_text(&core->why, "a gateway named ");
-        json_text_echo(&core->why, name_of(party));
-        buffer_put_text(&core->why,
-                        " is connected already: each needs a [gateway] name of its own");
-        refuse(core, party, STATUS_CONFLICT);
-    } /* else: yet another one; its next hello finds that out */
-}
-
-void core_gateway_heard(core_t *core, party_t *gateway)
-{
-    gateway->contested = false;
-    parties_visit(core->parties, decide, &(struct newcomer){core, NULL, gateway});
-}
-
-/* ROUTER does not say when somebody leaves. A frame to the holder of the name shows whether it is
- * still there: a gateway that was killed and started again gets in at once. */
-static void contest(core_t *core, party_t *gateway, party_t *holder)
-{
-    gateway->waits = true;
-    holder->contested = true;
-    core_probe_gateway(core, holder);
-}
-
-/* Its connection is there and it does not answer. When it wakes it is told (figures). */
-static void replace_hanging(core_t *core, party_t *holder)
-{
-    core->metrics->gateways_replaced_total++;
-    core_tell_gateway(core, CORE_GATEWAY_REPLACED, holder);
-    core_gateway_left(core, holder);
 }
 
 /* --- hello --- */
@@ -173,33 +210,34 @@ static void take_name(core_t *core, party_t *gateway, const struct bus_hello *he
     gateway->incarnation = hello->incarnation;
     gateway->known_broker = hello->broker;
     gateway->revoked = hello->revoked;
+    gateway->started_ms = hello->started_ms;
+}
+
+/* Of another version no more than that can be read. */
+static bool refuse_version(core_t *core, party_t *gateway, struct span frame)
+{
+    unsigned version = bus_hello_version(frame);
+    if (version == BUS_VERSION || version == 0)
+        return false;
+    core_gateway_left(core, gateway);
+    buffer_reset(&core->why);
+    buffer_printf(&core->why, "this broker speaks bus version %d, the gateway %u", BUS_VERSION,
+                  version);
+    refuse(core, gateway, STATUS_BAD_INPUT);
+    return true;
 }
 
 static void hello(core_t *core, party_t *gateway, struct span frame)
 {
     struct bus_hello hello;
+    if (refuse_version(core, gateway, frame))
+        return;
     if (!bus_get_hello(frame, &hello)) {
         core->metrics->gateway_frames_malformed_total++;
         return;
     }
     take_name(core, gateway, &hello);
-    if (hello.version != BUS_VERSION) {
-        core_gateway_left(core, gateway);
-        buffer_reset(&core->why);
-        buffer_printf(&core->why, "this broker speaks bus version %d, the gateway %u", BUS_VERSION,
-                      (unsigned)hello.version);
-        refuse(core, gateway, STATUS_BAD_INPUT);
-        return;
-    }
-    party_t *holder = holder_of_name(core, gateway);
-    if (holder && core_gateway_hangs(holder)) {
-        replace_hanging(core, holder);
-        holder = holder_of_name(core, gateway);
-    }
-    if (holder)
-        contest(core, gateway, holder);
-    else
-        join(core, gateway);
+    join(core, gateway);
 }
 
 /* --- figures: each second, so they are the gateway's heartbeat as well --- */
@@ -215,10 +253,13 @@ static void tell_forgotten(core_t *core, party_t *gateway)
 
 static void figures(core_t *core, party_t *gateway, struct span frame, int64_t now_ms)
 {
-    if (gateway->welcome)
-        core_figures(core, gateway, frame, now_ms);
-    else if (!gateway->waits)
+    if (!gateway->welcome) {
         tell_forgotten(core, gateway);
+        return;
+    }
+    core_figures(core, gateway, frame, now_ms);
+    if (gateway->tell)
+        send_welcome(core, gateway);
 }
 
 /* --- XPUB --- */

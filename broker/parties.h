@@ -46,10 +46,11 @@ typedef struct party {
     TAILQ_HEAD(, permit) permits; /* its questions that wait for somebody's permission */
     TAILQ_HEAD(, permit) decided; /* those that have got or lost it, to be answered */
     bool welcome;                 /* said hello and was not refused */
-    bool waits; /* said hello; another one has its name, and is asked whether it is still there */
-    bool contested; /* somebody waits for its name */
-    bool refused;   /* and that was logged */
-    uint64_t incarnation;
+    bool refused;                 /* and that was logged */
+    bool replaced;                /* a newer gateway has its name */
+    bool knows;                   /* it has taken the word of that, so it lives; that was logged */
+    bool tell;                    /* a frame to it was lost, maybe that word */
+    uint64_t incarnation, started_ms;
     uint64_t known_broker, revoked; /* what it said of revocations that it has applied */
     uint8_t name[PARTY_NAME_MAX];
     uint8_t name_size;

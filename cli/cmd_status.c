@@ -37,8 +37,8 @@ static const struct cli_usage usage = {
         "  millrace status --watch\n"
         "  millrace status --json | jq '.gateways[].figures.connections'\n\n"
         "Exit status: 0 all is well, or --watch ended by Ctrl-C; 1 the broker answers but\n"
-        "something is wrong (a gateway is silent, unready or deaf; none is there; the store\n"
-        "fails), the last lines say what; 69 no broker answers.\n",
+        "something is wrong (a gateway is silent, unready, replaced or deaf; none is there; the\n"
+        "store fails), the last lines say what; 69 no broker answers.\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .operands_max = 1,

@@ -281,6 +281,9 @@ static void put_wrong(struct buffer *to, const struct json_value *gateway)
         buffer_put_text(to, " has not heard the broker's publications for ");
         put_duration(to, canary_ms);
         buffer_put_byte(to, '\n');
+    } else if (state_is(gateway, "replaced")) {
+        begin_wrong(to, gateway);
+        buffer_put_text(to, " runs twice: this one is the older, and a newer one has its name\n");
     } else if (figures && !flag(figures, "ready") && !flag(figures, "draining") &&
                state_is(gateway, "unready")) {
         begin_wrong(to, gateway);

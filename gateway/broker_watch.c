@@ -1,10 +1,7 @@
 #include "gateway/broker_watch.h"
 
-static bool must_leave(const struct broker_watch *self, const struct broker_seen *seen,
-                       int64_t now_ms)
+static bool must_leave(const struct broker_watch *self, int64_t now_ms)
 {
-    if (seen->is_replaced)
-        return true;
     return self->limit_ms > 0 && now_ms - self->ready_ms >= self->limit_ms;
 }
 
@@ -27,7 +24,7 @@ enum broker_watch_event broker_watch_look(struct broker_watch *self, const struc
         self->is_leaving = false;
         return BROKER_WATCH_RETURN;
     }
-    if (!self->is_leaving && !seen->is_ready && must_leave(self, seen, now_ms)) {
+    if (!self->is_leaving && !seen->is_ready && must_leave(self, now_ms)) {
         self->is_leaving = true;
         return BROKER_WATCH_LEAVE;
     }

@@ -6,8 +6,7 @@
  *
  * A broker says something to each gateway every second (a canary), from its main loop: one that
  * says nothing for BROKER_SILENT_MS hangs, or cannot be heard. Clients that stay with a gateway
- * without a broker would hear nothing and not be told, so after a while they are sent away; at once
- * when another gateway has this one's name, which hears of no revocation any more. Pure.
+ * without a broker would hear nothing and not be told, so after a while they are sent away. Pure.
  */
 #define BROKER_SILENT_MS 3000
 
@@ -21,7 +20,6 @@ struct broker_watch {
 struct broker_seen {
     bool is_up;             /* the link works */
     bool is_ready;          /* and canaries come */
-    bool is_replaced;       /* the broker says that another gateway has the name */
     uint64_t canary_age_ms; /* 0: there was none yet */
 };
 

@@ -58,9 +58,8 @@ struct bus_link {
     enum link_state state;
     uint64_t broker; /* nonce of the broker, while UP */
     char *name;      /* of this gateway */
-    uint64_t incarnation;
+    uint64_t incarnation, started_ms;
     struct buffer refusal; /* the last one that was logged */
-    bool was_welcome;
     bool is_replaced;
     struct link links[LINKS];
     size_t sources_watched; /* have a handle on the loop */
@@ -164,7 +163,8 @@ static bool send_hello(bus_link_t *self)
                                               .gateway = span_text(self->name),
                                               .incarnation = self->incarnation,
                                               .broker = hub_broker(self->hub),
-                                              .revoked = hub_revoked(self->hub)});
+                                              .revoked = hub_revoked(self->hub),
+                                              .started_ms = self->started_ms});
     bool sent = !hello.failed && send_frame(self, buffer_span(&hello));
     buffer_free(&hello);
     return sent;
@@ -188,6 +188,16 @@ static void link_down(bus_link_t *self, int64_t now_ms)
     self->state = LINK_DOWN;
 }
 
+static void set_replaced(bus_link_t *self, bool is_replaced)
+{
+    if (is_replaced && !self->is_replaced)
+        log_error("replaced", LOG_TEXT("gateway", self->name),
+                  LOG_TEXT("message", BUS_LINK_REPLACED));
+    else if (!is_replaced && self->is_replaced)
+        log_info("reinstated", LOG_TEXT("gateway", self->name));
+    self->is_replaced = is_replaced;
+}
+
 static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
 {
     struct bus_welcome welcome;
@@ -196,15 +206,16 @@ static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
         return;
     }
     bool is_known = self->state == LINK_UP && self->broker == welcome.broker;
-    if (is_known || self->state == LINK_DOWN) /* an answer to a link that is gone */
+    if (self->state == LINK_DOWN) /* an answer to a link that is gone */
+        return;
+    set_replaced(self, welcome.replaced);
+    if (is_known)
         return;
     log_info("broker_connected", LOG_SPAN("node", welcome.node), LOG_UINT("broker", welcome.broker),
              LOG_UINT("version", welcome.version));
     uv_timer_stop(&self->greeter);
     buffer_reset(&self->refusal);
     self->state = LINK_UP;
-    self->was_welcome = true;
-    self->is_replaced = false;
     self->broker = welcome.broker;
     hub_broker_up(self->hub, welcome.broker, welcome.revoked, now_ms);
 }
@@ -227,7 +238,6 @@ static void on_refused(bus_link_t *self, struct span frame, int64_t now_ms)
     }
     link_down(self, now_ms);
     self->state = LINK_REFUSED;
-    self->is_replaced = self->was_welcome && refused.status == STATUS_CONFLICT;
     uv_timer_start(&self->greeter, on_greeter, HELLO_AGAIN_MS, 0);
 }
 
@@ -524,6 +534,7 @@ bus_link_t *bus_link_new(uv_loop_t *loop, hub_t *hub, const struct bus_link_sett
     begin_timers(self, loop);
     self->name = strdup(settings->name);
     self->incarnation = settings->incarnation;
+    self->started_ms = (uint64_t)settings->started_ms;
     bool is_open = self->name && open_sockets(self) && watch(self, loop);
     if (!is_open)
         buffer_printf(why, "cannot open ZeroMQ sockets: %s", zmq_strerror(errno));

@@ -21,6 +21,7 @@ struct bus_link_settings {
     const char *control, *publications; /* the broker's endpoints */
     const char *name;                   /* of this gateway; copied */
     uint64_t incarnation;
+    int64_t started_ms; /* Unix time */
 };
 
 /* Connects in the background. NULL on failure; *why then gets a sentence. Borrows loop, hub and
@@ -56,7 +57,9 @@ void bus_link_send(bus_link_t *self, struct span frame);
 /* One word for people: connecting, greeting, refused or connected. */
 const char *bus_link_state(const bus_link_t *self);
 bool bus_link_is_up(const bus_link_t *self);
-/* It was welcome before, and now another gateway has its name. */
+/* A newer gateway has its name, says the broker. The link works all the same. */
+#define BUS_LINK_REPLACED                                                                          \
+    "a newer gateway has this one's name: each needs a [gateway] name of its own"
 bool bus_link_is_replaced(const bus_link_t *self);
 /* What the broker said; empty unless the state is refused. Valid until the loop runs. */
 struct span bus_link_refusal(const bus_link_t *self);

@@ -214,7 +214,6 @@ static void watch_broker(gateway_t *self, int64_t now_ms)
 {
     struct broker_seen seen = {.is_up = bus_link_is_up(self->bus),
                                .is_ready = hub_is_ready(self->hub, now_ms),
-                               .is_replaced = bus_link_is_replaced(self->bus),
                                .canary_age_ms = hub_metrics(self->hub, now_ms)->canary_age_ms};
     enum broker_watch_event event;
     while ((event = broker_watch_look(&self->watch, &seen, now_ms)) != BROKER_WATCH_NOTHING) {
@@ -229,6 +228,12 @@ static void watch_broker(gateway_t *self, int64_t now_ms)
     }
 }
 
+static bool is_ready(const gateway_t *self, int64_t now_ms)
+{
+    return !self->is_draining && !bus_link_is_replaced(self->bus) &&
+           hub_is_ready(self->hub, now_ms);
+}
+
 /* --- each second --- */
 
 static void on_report(uv_timer_t *timer)
@@ -239,7 +244,7 @@ static void on_report(uv_timer_t *timer)
     watch_broker(self, now_ms);
     struct report report = {.hub = hub_metrics(self->hub, now_ms),
                             .uptime_ms = now_ms - self->started_ms,
-                            .is_ready = !self->is_draining && hub_is_ready(self->hub, now_ms),
+                            .is_ready = is_ready(self, now_ms),
                             .is_draining = self->is_draining};
     struct buffer frame = {0};
     if (report.hub->broker_up)
@@ -271,6 +276,8 @@ static void write_reason(const gateway_t *self, struct buffer *to)
         return;
     else if (!bus_link_is_up(self->bus))
         buffer_put_text(to, "\"the broker cannot be reached\"");
+    else if (bus_link_is_replaced(self->bus))
+        buffer_put_text(to, "\"" BUS_LINK_REPLACED "\"");
     else
         buffer_put_text(to, "\"no canary of the broker was heard for 6 s\"");
 }
@@ -280,15 +287,15 @@ static bool write_ready(void *arg, struct buffer *to)
     gateway_t *self = arg;
     int64_t now_ms = clock_monotonic_ms();
     watch_broker(self, now_ms); /* green means that clients are let in */
-    bool is_ready = !self->is_draining && hub_is_ready(self->hub, now_ms);
-    buffer_printf(to, "{\"ready\":%s,\"reasons\":[", is_ready ? "true" : "false");
-    if (!is_ready)
+    bool ready = is_ready(self, now_ms);
+    buffer_printf(to, "{\"ready\":%s,\"reasons\":[", ready ? "true" : "false");
+    if (!ready)
         write_reason(self, to);
     buffer_printf(to, "],\"broker\":\"%s\",\"canary_age_ms\":%llu,\"draining\":%s}",
                   bus_link_state(self->bus),
                   (unsigned long long)hub_metrics(self->hub, now_ms)->canary_age_ms,
                   self->is_draining ? "true" : "false");
-    return is_ready;
+    return ready;
 }
 
 static void serve_admin(gateway_t *self);
@@ -460,7 +467,7 @@ static bool start_bus(gateway_t *self)
 {
     const struct options_gateway *options = &self->options->gateway;
     struct bus_link_settings settings = {options->control, options->publications, options->name,
-                                         self->incarnation};
+                                         self->incarnation, clock_wall_ms()};
     struct buffer why = {0};
     self->bus = bus_link_new(&self->loop, self->hub, &settings, &self->metrics, &why);
     return self->bus ||

@@ -95,6 +95,14 @@ uint8_t bus_frame_type(struct span frame)
     }
 }
 
+uint16_t bus_hello_version(struct span frame)
+{
+    uint8_t type;
+    uint16_t version;
+    bool is_hello = take_u8(&frame, &type) && type == BUS_HELLO && take_u16(&frame, &version);
+    return is_hello ? version : 0;
+}
+
 #define TAKE_U8(name)      ok = ok && take_u8(rest, &out->name);
 #define TAKE_U16(name)     ok = ok && take_u16(rest, &out->name);
 #define TAKE_U32(name)     ok = ok && take_u32(rest, &out->name);

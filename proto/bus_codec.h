@@ -28,7 +28,7 @@
  * It is built once, at the broker, and has no raw newline.
  */
 
-#define BUS_VERSION 3
+#define BUS_VERSION 4
 
 enum bus_frame_type {
 #define BUS_FRAME(name, NAME, type) BUS_##NAME = type,
@@ -108,6 +108,9 @@ enum bus_revoke_mode {
 
 /* The type of a frame, 0 when it is empty or unknown. */
 uint8_t bus_frame_type(struct span frame);
+
+/* The version in a hello of any version; 0: it is none. */
+uint16_t bus_hello_version(struct span frame);
 
 /* bool bus_get_hello(struct span frame, struct bus_hello *out)       whole frames
  * void bus_put_hello(struct buffer *to, const struct bus_hello *in)

@@ -238,7 +238,7 @@ bad('history shapes', async (backend) => {
 scenarioWith('a backend that asks and does not read gets 429, and nobody else notices',
   {}, { timeout: 240000 }, async (own) => {
     const good = Backend.open(own);
-    const deaf = new zmq.Dealer({ linger: 0, sendHighWaterMark: 0, receiveHighWaterMark: 1, receiveBufferSize: 4096 });
+    const deaf = new zmq.Dealer({ linger: 0, sendHighWaterMark: 0, receiveHighWaterMark: 1, receiveBufferSize: 65536 });
     deaf.connect(own.endpoint);
     atEnd(() => deaf.close());
     // First the buffers of ZeroMQ and of the kernel fill, only then requests stay unanswered.

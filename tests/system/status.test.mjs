@@ -174,9 +174,9 @@ shared('names of gateways cannot steer a terminal', async () => {
   atEnd(() => socket.close());
   socket.connect(cluster.sections.broker.control);
   const name = Buffer.from('evil"\\\x1b]0;owned\x07\x1b[2J\n{"x":1}\u009b31m\u202e', 'utf8');
-  const hello = Buffer.alloc(5 + name.length + 24); // the last two numbers: no broker known, nothing revoked
+  const hello = Buffer.alloc(5 + name.length + 32); // behind the incarnation: no broker known, nothing revoked, started in 1970
   hello.writeUInt8(1, 0);
-  hello.writeUInt16BE(3, 1);
+  hello.writeUInt16BE(4, 1);
   hello.writeUInt16BE(name.length, 3);
   name.copy(hello, 5);
   hello.writeBigUInt64BE(77n, 5 + name.length);

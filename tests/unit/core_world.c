@@ -140,7 +140,8 @@ void world_hello(const char *peer, const char *gateway, uint64_t incarnation)
     buffer_reset(&scratch);
     bus_put_hello(&scratch, &(struct bus_hello){.version = BUS_VERSION,
                                                 .gateway = span_text(gateway),
-                                                .incarnation = incarnation});
+                                                .incarnation = incarnation,
+                                                .started_ms = incarnation});
     world_frame(peer, &scratch);
 }
 

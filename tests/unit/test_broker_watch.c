@@ -56,23 +56,11 @@ START_TEST(clients_leave_after_the_limit_and_come_back_with_the_broker)
 }
 END_TEST
 
-START_TEST(who_is_replaced_leaves_at_once)
-{
-    expect(BROKER_WATCH_NOTHING, 5000);
-    seen = (struct broker_seen){.is_replaced = true};
-    expect(BROKER_WATCH_LEAVE, 5001);
-    seen = (struct broker_seen){.is_up = true, .is_ready = true};
-    expect(BROKER_WATCH_RETURN, 9000);
-}
-END_TEST
-
-START_TEST(without_a_limit_nobody_leaves_but_one_that_is_replaced)
+START_TEST(without_a_limit_nobody_leaves)
 {
     watch.limit_ms = 0;
     seen = (struct broker_seen){.is_up = false};
     expect(BROKER_WATCH_NOTHING, 100000000);
-    seen.is_replaced = true; /* nobody tells it what is revoked */
-    expect(BROKER_WATCH_LEAVE, 100000001);
 }
 END_TEST
 
@@ -84,8 +72,7 @@ int main(void)
     tcase_add_test(tests, silence_is_said_once_and_its_end_too);
     tcase_add_test(tests, a_link_that_is_gone_is_not_silent);
     tcase_add_test(tests, clients_leave_after_the_limit_and_come_back_with_the_broker);
-    tcase_add_test(tests, who_is_replaced_leaves_at_once);
-    tcase_add_test(tests, without_a_limit_nobody_leaves_but_one_that_is_replaced);
+    tcase_add_test(tests, without_a_limit_nobody_leaves);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }

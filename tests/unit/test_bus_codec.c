@@ -109,13 +109,25 @@ START_TEST(the_layout_on_the_wire_does_not_change)
                                               .gateway = span_text("gw"),
                                               .incarnation = 0x0102030405060708,
                                               .broker = 9,
-                                              .revoked = 10});
+                                              .revoked = 10,
+                                              .started_ms = 11});
     assert_bytes(buffer_span(&frame), BYTES("\1\0\1\0\2gw\1\2\3\4\5\6\7\x8"
-                                            "\0\0\0\0\0\0\0\x9\0\0\0\0\0\0\0\xa"));
+                                            "\0\0\0\0\0\0\0\x9\0\0\0\0\0\0\0\xa"
+                                            "\0\0\0\0\0\0\0\xb"));
     buffer_reset(&frame);
     bus_put_ask(&frame, &(struct bus_ask){.count = 2, .items = span_text("abc")});
     assert_bytes(buffer_span(&frame), BYTES("\4\0\2\0\0\0\3abc"));
     buffer_free(&frame);
+}
+END_TEST
+
+START_TEST(a_hello_of_any_version_tells_its_version)
+{
+    ck_assert_uint_eq(bus_hello_version(BYTES("\1\0\3\0\2gw and what 3 had behind it")), 3);
+    ck_assert_uint_eq(bus_hello_version(BYTES("\1\xff\xfe")), 0xfffe);
+    ck_assert_uint_eq(bus_hello_version(BYTES("\1\0")), 0);
+    ck_assert_uint_eq(bus_hello_version(BYTES("\2\0\3\0\2gw")), 0);
+    ck_assert_uint_eq(bus_hello_version(span_of(NULL, 0)), 0);
 }
 END_TEST
 
@@ -209,6 +221,7 @@ int main(void)
     tcase_add_test(tests, each_frame_reads_back_whole_and_no_prefix_of_it_does);
     tcase_add_test(tests, each_part_reads_back_and_no_prefix_of_it_does);
     tcase_add_test(tests, the_layout_on_the_wire_does_not_change);
+    tcase_add_test(tests, a_hello_of_any_version_tells_its_version);
     tcase_add_test(tests, an_unknown_type_is_no_frame);
     tcase_add_test(tests, a_length_beyond_the_end_is_refused);
     tcase_add_test(tests, a_delivery_reads_back);

@@ -149,14 +149,42 @@ START_TEST(a_gateway_that_was_started_anew_is_asked_in_place_of_the_old_one)
 {
     setup_return();
     world_hello("g2-new", "g2", 99);
-    struct span probe; /* of the one that has the name */
-    core_sent(world, take_unsent_frame("g2", &probe), CORE_GONE);
+    expect_log(CORE_GATEWAY_JOINED, "g2");
+    struct span told; /* that it has the name no more */
+    core_sent(world, take_unsent_frame("g2", &told), CORE_GONE);
     drop_effects();
     question("g1", 2, BUS_PRESENCE, "room");
     turn();
     expect_asked("g1", BUS_PRESENCE, "room");
     expect_asked("g2-new", BUS_PRESENCE, "room");
     expect_nothing();
+}
+END_TEST
+
+START_TEST(one_that_lives_beside_a_newer_one_of_its_name_is_asked_and_missed_as_any)
+{
+    setup_return();
+    world_hello("g2-new", "g2", 99);
+    drop_effects();
+    question("g1", 2, BUS_PRESENCE, "room");
+    turn();
+    party_t *older = NULL;
+    for (int i = 0; i < 3; i++) {
+        struct core_effect effect;
+        core_take_effect(world, &effect);
+        ck_assert_int_eq(effect.kind, CORE_SEND);
+        if (span_equal(effect.peer, span_text("g2")))
+            older = effect.to;
+        else
+            core_sent(world, effect.to, CORE_SENT);
+    }
+    ck_assert_ptr_nonnull(older);
+    core_sent(world, older, CORE_GONE);
+    expect_refused("g1", 2, STATUS_UNAVAILABLE, "away");
+    drop_effects();
+    question("g1", 3, BUS_PRESENCE, "room"); /* it may come back */
+    rested_turn();
+    expect_refused("g1", 3, STATUS_UNAVAILABLE, "away");
 }
 END_TEST
 
@@ -265,6 +293,7 @@ int main(void)
     tcase_add_test(tests, a_gateway_lost_in_a_round_makes_it_an_error);
     tcase_add_test(tests, a_gateway_that_returns_is_asked_again);
     tcase_add_test(tests, a_gateway_that_was_started_anew_is_asked_in_place_of_the_old_one);
+    tcase_add_test(tests, one_that_lives_beside_a_newer_one_of_its_name_is_asked_and_missed_as_any);
     tcase_add_test(tests, a_gateway_that_reconnects_in_a_round_makes_it_an_error);
     tcase_add_test(tests, questions_of_a_lost_gateway_are_forgotten);
     tcase_add_test(tests, after_the_start_nobody_can_be_told);

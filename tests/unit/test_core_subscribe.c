@@ -38,7 +38,7 @@ START_TEST(another_version_is_refused)
                                               .gateway = span_text("g"),
                                               .incarnation = 5});
     world_frame("g", &frame);
-    const char *why = "this broker speaks bus version 3, the gateway 4";
+    const char *why = "this broker speaks bus version 4, the gateway 5";
     struct bus_refused refused;
     expect_log(CORE_GATEWAY_REFUSED, why);
     ck_assert(bus_get_refused(take_frame("g"), &refused));
@@ -51,6 +51,13 @@ START_TEST(another_version_is_refused)
     world_frame("g", &frame); /* once more: the same answer, no news */
     ck_assert(bus_get_refused(take_frame("g"), &refused));
     expect_nothing();
+
+    /* One that is laid out in another way. */
+    static const uint8_t other[] = "\1\0\3\0\1g12345678";
+    core_gateway_frame(world, span_text("h"), span_of(other, sizeof other - 1), world_now);
+    expect_log(CORE_GATEWAY_REFUSED, "this broker speaks bus version 4, the gateway 3");
+    ck_assert(bus_get_refused(take_frame("h"), &refused));
+    ck_assert_uint_eq(world_metrics.gateway_frames_malformed_total, 0);
     buffer_free(&frame);
 }
 END_TEST
@@ -68,90 +75,153 @@ START_TEST(a_gateway_that_reconnects_replaces_itself)
 }
 END_TEST
 
-/* --- one name, one gateway --- */
+/* --- one name --- */
 
-static void expect_welcome(const char *peer)
+static void is_welcome(struct span frame, bool replaced)
 {
     struct bus_welcome welcome;
-    ck_assert(bus_get_welcome(take_frame(peer), &welcome));
+    ck_assert(bus_get_welcome(frame, &welcome));
+    ck_assert_uint_eq(welcome.broker, WORLD_NONCE);
+    ck_assert_int_eq(welcome.replaced, replaced);
 }
 
-#define TAKEN "a gateway named \"one\" is connected already: each needs a [gateway] name of its own"
-
-static void expect_refused(const char *peer)
-{
-    struct bus_refused refused;
-    ck_assert(bus_get_refused(take_frame(peer), &refused));
-    ck_assert_uint_eq(refused.status, STATUS_CONFLICT);
-    assert_text(refused.message, TAKEN);
-}
-
-/* The frame that shows whether the peer is still there: what became of it. */
-static void probed(const char *peer, enum core_sent sent)
+/* The next effect: the peer is told whether a newer gateway has its name. */
+static void told(const char *peer, bool replaced, enum core_sent sent)
 {
     struct span frame;
-    struct bus_answer answer;
     party_t *party = take_unsent_frame(peer, &frame);
-    ck_assert(bus_get_answer(frame, &answer));
-    ck_assert_uint_eq(answer.count, 0);
+    is_welcome(frame, replaced);
     core_sent(world, party, sent);
 }
 
-START_TEST(a_name_that_is_taken_is_refused)
+static void expect_gateways(uint64_t all, uint64_t replaced)
 {
-    world_gateway("one", 5);
-    world_hello("second", "one", 6);
-    probed("one", CORE_SENT); /* nothing is said before it is known */
-    expect_log(CORE_GATEWAY_REFUSED, TAKEN);
-    expect_refused("second");
-    expect_nothing();
-
-    world_now += SECOND;
-    world_hello("second", "one", 6); /* it tries again: the same answer, logged once */
-    probed("one", CORE_DROPPED);
-    expect_refused("second");
-    expect_nothing();
     core_measure(world);
-    ck_assert_uint_eq(world_metrics.gateways, 1);
-    ck_assert_uint_eq(world_metrics.gateways_refused_total, 2);
-    world_gateway("another", 7); /* other names are welcome */
+    ck_assert_uint_eq(world_metrics.gateways, all);
+    ck_assert_uint_eq(world_metrics.gateways_replaced, replaced);
 }
-END_TEST
 
-START_TEST(the_name_of_a_gateway_that_died_is_free_at_once)
+START_TEST(the_newer_of_two_has_the_name_and_the_older_goes_on)
 {
     world_gateway("one", 5);
     world_hello("second", "one", 6);
-    probed("one", CORE_GONE);
-    expect_log(CORE_GATEWAY_LEFT, "one");
     expect_log(CORE_GATEWAY_JOINED, "one");
-    expect_welcome("second");
+    told("one", true, CORE_SENT);
+    told("second", false, CORE_SENT);
+    expect_log(CORE_GATEWAY_REPLACED, "one");
     expect_nothing();
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.gateways, 1);
-    ck_assert_uint_eq(world_metrics.gateways_refused_total, 0);
+    expect_gateways(2, 1);
+    ck_assert_uint_eq(world_metrics.gateways_replaced_total, 1);
+
+    world_hello("one", "one", 5); /* again: no news */
+    told("one", true, CORE_SENT);
+    world_hello("second", "one", 6);
+    told("second", false, CORE_SENT);
+    expect_nothing();
+    expect_gateways(2, 1);
+    ck_assert_uint_eq(world_metrics.gateways_replaced_total, 1);
+    world_gateway("another", 7); /* of its own name */
+    expect_gateways(3, 1);
 }
 END_TEST
 
-START_TEST(a_refused_gateway_gets_in_when_the_first_one_ends)
+START_TEST(the_older_of_two_is_told_when_it_joins)
+{
+    world_gateway("one", 6);
+    world_hello("old", "one", 5); /* as after a restart of the broker */
+    expect_log(CORE_GATEWAY_JOINED, "one");
+    told("old", true, CORE_SENT);
+    expect_log(CORE_GATEWAY_REPLACED, "one");
+    expect_nothing();
+    expect_gateways(2, 1);
+}
+END_TEST
+
+START_TEST(of_two_that_started_at_once_one_has_the_name)
+{
+    for (int order = 0; order < 2; order++) {
+        world_start();
+        for (int i = 0; i < 2; i++) {
+            uint64_t incarnation = i == order ? 1 : 2;
+            struct buffer frame = {0};
+            bus_put_hello(&frame, &(struct bus_hello){.version = BUS_VERSION,
+                                                      .gateway = span_text("one"),
+                                                      .incarnation = incarnation,
+                                                      .started_ms = 1000});
+            world_frame(incarnation == 1 ? "low" : "high", &frame);
+            buffer_free(&frame);
+        }
+        expect_log(CORE_GATEWAY_JOINED, "one");
+        told(order == 0 ? "low" : "high", false, CORE_SENT);
+        expect_log(CORE_GATEWAY_JOINED, "one");
+        told("low", true, CORE_SENT);
+        if (order == 0)
+            told("high", false, CORE_SENT);
+        expect_log(CORE_GATEWAY_REPLACED, "one");
+        expect_nothing();
+    }
+}
+END_TEST
+
+START_TEST(of_a_gateway_that_died_and_was_started_again_nothing_is_said)
+{
+    world_gateway("one", 5);
+    world_hello("second", "one", 6);
+    expect_log(CORE_GATEWAY_JOINED, "one");
+    told("one", true, CORE_GONE);
+    told("second", false, CORE_SENT);
+    expect_log(CORE_GATEWAY_LEFT, "one");
+    expect_nothing();
+    expect_gateways(1, 0);
+    ck_assert_uint_eq(world_metrics.gateways_replaced_total, 0);
+}
+END_TEST
+
+START_TEST(the_name_goes_back_to_the_newest_that_is_left)
 {
     world_gateway("one", 5);
     world_hello("second", "one", 6);
     world_hello("third", "one", 7);
-    probed("one", CORE_SENT);
+    expect_log(CORE_GATEWAY_JOINED, "one");
+    told("one", true, CORE_SENT);
+    told("second", false, CORE_SENT);
+    expect_log(CORE_GATEWAY_JOINED, "one");
+    told("second", true, CORE_SENT);
+    struct span frame;
+    party_t *third = take_unsent_frame("third", &frame);
     drop_effects();
+    expect_gateways(3, 2);
+
+    core_sent(world, third, CORE_GONE);
+    expect_log(CORE_GATEWAY_LEFT, "one");
+    expect_log(CORE_GATEWAY_REINSTATED, "one");
+    told("second", false, CORE_SENT);
+    expect_nothing();
+    expect_gateways(2, 1);
+}
+END_TEST
+
+START_TEST(a_lost_word_of_the_replacement_is_said_again)
+{
+    world_gateway("one", 5);
     world_hello("second", "one", 6);
-    world_hello("third", "one", 7);
-    probed("one", CORE_GONE);
-    drop_effects(); /* one of them is in, the other one is decided by its next hello */
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.gateways, 1);
-    world_hello("second", "one", 6);
-    drop_effects();
-    world_hello("third", "one", 7);
-    drop_effects();
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.gateways, 1);
+    expect_log(CORE_GATEWAY_JOINED, "one");
+    told("one", true, CORE_DROPPED); /* its queue is full */
+    told("second", false, CORE_SENT);
+    expect_nothing();
+    expect_gateways(2, 0);
+    for (int i = 0; i < 2; i++) {
+        struct buffer frame = {0};
+        bus_put_figures(&frame, &(struct bus_figures){0});
+        world_frame("one", &frame);
+        buffer_free(&frame);
+        if (i == 0) {
+            told("one", true, CORE_SENT);
+            expect_log(CORE_GATEWAY_REPLACED, "one");
+        }
+        expect_nothing();
+    }
+    expect_gateways(2, 1);
 }
 END_TEST
 
@@ -161,31 +231,25 @@ START_TEST(the_same_gateway_by_another_way_is_no_duplicate)
     world_hello("again", "one", 5); /* its connection broke, and nobody has noticed yet */
     expect_log(CORE_GATEWAY_LEFT, "one");
     expect_log(CORE_GATEWAY_JOINED, "one");
-    expect_welcome("again");
+    told("again", false, CORE_SENT);
     expect_nothing();
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.gateways, 1);
+    expect_gateways(1, 0);
 }
 END_TEST
 
-START_TEST(who_comes_back_while_another_waits_for_its_name_keeps_it)
+START_TEST(another_name_frees_the_first_one)
 {
     world_gateway("one", 5);
     world_hello("second", "one", 6);
-    world_hello("again", "one", 5);
-    struct span frame;
-    party_t *old = take_unsent_frame("one", &frame);
+    drop_effects();
+    world_hello("second", "two", 6);
     expect_log(CORE_GATEWAY_LEFT, "one");
-    expect_log(CORE_GATEWAY_JOINED, "one");
-    expect_welcome("again");
-    core_sent(world, old, CORE_GONE); /* of the probe */
+    expect_log(CORE_GATEWAY_REINSTATED, "one");
+    told("one", false, CORE_SENT);
+    expect_log(CORE_GATEWAY_JOINED, "two");
+    told("second", false, CORE_SENT);
     expect_nothing();
-    world_hello("second", "one", 6);
-    probed("again", CORE_SENT);
-    expect_log(CORE_GATEWAY_REFUSED, TAKEN);
-    expect_refused("second");
-    core_measure(world);
-    ck_assert_uint_eq(world_metrics.gateways, 1);
+    expect_gateways(2, 0);
 }
 END_TEST
 
@@ -293,11 +357,14 @@ int main(void)
     tcase_add_test(tests, hello_is_answered_with_welcome);
     tcase_add_test(tests, another_version_is_refused);
     tcase_add_test(tests, a_gateway_that_reconnects_replaces_itself);
-    tcase_add_test(tests, a_name_that_is_taken_is_refused);
-    tcase_add_test(tests, the_name_of_a_gateway_that_died_is_free_at_once);
-    tcase_add_test(tests, a_refused_gateway_gets_in_when_the_first_one_ends);
+    tcase_add_test(tests, the_newer_of_two_has_the_name_and_the_older_goes_on);
+    tcase_add_test(tests, the_older_of_two_is_told_when_it_joins);
+    tcase_add_test(tests, of_two_that_started_at_once_one_has_the_name);
+    tcase_add_test(tests, of_a_gateway_that_died_and_was_started_again_nothing_is_said);
+    tcase_add_test(tests, the_name_goes_back_to_the_newest_that_is_left);
+    tcase_add_test(tests, a_lost_word_of_the_replacement_is_said_again);
     tcase_add_test(tests, the_same_gateway_by_another_way_is_no_duplicate);
-    tcase_add_test(tests, who_comes_back_while_another_waits_for_its_name_keeps_it);
+    tcase_add_test(tests, another_name_frees_the_first_one);
     tcase_add_test(tests, a_gateway_that_is_gone_is_noticed);
     tcase_add_test(tests, a_fence_comes_back_as_it_was);
     tcase_add_test(tests, interest_is_counted_and_ends);

@@ -257,6 +257,8 @@ START_TEST(what_is_wrong_is_said)
                  "\nWRONG: g has told nothing for 4.2 s: it hangs, or its network does\n");
     expect_wrong("{'name':'g','state':'silent','age_ms':4200,'figures':null,'rates':null}",
                  "\nWRONG: g has told nothing for 4.2 s");
+    expect_wrong("{'name':'g','state':'replaced','figures':{'ready':false,'canary_age_ms':0}}",
+                 "\nWRONG: g runs twice: this one is the older, and a newer one has its name\n");
     expect_wrong("{'name':'g','state':'unready','figures':{'ready':false,'canary_age_ms':7000}}",
                  "\nWRONG: g has not heard the broker's publications for 7.0 s\n");
     expect_wrong("{'name':'g','state':'unready','figures':{'ready':false,'canary_age_ms':0}}",
