@@ -190,9 +190,9 @@ static void link_down(bus_link_t *self, int64_t now_ms)
 
 static void set_replaced(bus_link_t *self, bool is_replaced)
 {
+    static const char why[] = "a newer gateway has this one's name";
     if (is_replaced && !self->is_replaced)
-        log_error("replaced", LOG_TEXT("gateway", self->name),
-                  LOG_TEXT("message", BUS_LINK_REPLACED));
+        log_error("replaced", LOG_TEXT("gateway", self->name), LOG_TEXT("message", why));
     else if (!is_replaced && self->is_replaced)
         log_info("reinstated", LOG_TEXT("gateway", self->name));
     self->is_replaced = is_replaced;

@@ -58,8 +58,6 @@ void bus_link_send(bus_link_t *self, struct span frame);
 const char *bus_link_state(const bus_link_t *self);
 bool bus_link_is_up(const bus_link_t *self);
 /* A newer gateway has its name, says the broker. The link works all the same. */
-#define BUS_LINK_REPLACED                                                                          \
-    "a newer gateway has this one's name: each needs a [gateway] name of its own"
 bool bus_link_is_replaced(const bus_link_t *self);
 /* What the broker said; empty unless the state is refused. Valid until the loop runs. */
 struct span bus_link_refusal(const bus_link_t *self);

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "admin/admin_http.h"
+#include "admin/cgroup.h"
 #include "admin/reload.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -20,6 +21,7 @@
 #include "gateway/hub.h"
 #include "gateway/io_metrics.h"
 #include "gateway/plan.h"
+#include "gateway/readiness.h"
 #include "gateway/report.h"
 #include "gateway/tell.h"
 #include "gateway/ws.h"
@@ -228,10 +230,20 @@ static void watch_broker(gateway_t *self, int64_t now_ms)
     }
 }
 
-static bool is_ready(const gateway_t *self, int64_t now_ms)
+static void watch_memory(gateway_t *self, int64_t now_ms)
 {
-    return !self->is_draining && !bus_link_is_replaced(self->bus) &&
-           hub_is_ready(self->hub, now_ms);
+    if (heap_look(&self->heap, hub_metrics(self->hub, now_ms)->connections_total, now_ms))
+        ws_set_memory_short(self->ws, self->heap.watch.is_short);
+}
+
+static struct readiness readiness(const gateway_t *self, int64_t now_ms)
+{
+    return (struct readiness){.is_draining = self->is_draining,
+                              .is_up = bus_link_is_up(self->bus),
+                              .is_heard = hub_is_ready(self->hub, now_ms),
+                              .is_memory_short = self->heap.watch.is_short,
+                              .is_replaced = bus_link_is_replaced(self->bus),
+                              .refusal = bus_link_refusal(self->bus)};
 }
 
 /* --- each second --- */
@@ -240,11 +252,13 @@ static void on_report(uv_timer_t *timer)
 {
     gateway_t *self = timer->data;
     int64_t now_ms = clock_monotonic_ms();
-    heap_tidy(&self->heap, hub_metrics(self->hub, now_ms)->connections_total, now_ms);
+    watch_memory(self, now_ms);
     watch_broker(self, now_ms);
+    struct readiness seen = readiness(self, now_ms);
     struct report report = {.hub = hub_metrics(self->hub, now_ms),
                             .uptime_ms = now_ms - self->started_ms,
-                            .is_ready = is_ready(self, now_ms),
+                            .memory_bytes = self->heap.used_bytes,
+                            .is_ready = readiness_is_ready(&seen),
                             .is_draining = self->is_draining};
     struct buffer frame = {0};
     if (report.hub->broker_up)
@@ -263,23 +277,9 @@ static void write_metrics(void *arg, struct buffer *to)
     self->metrics.reloads_total = reloads.done;
     self->metrics.reloads_refused_total = reloads.refused;
     self->metrics.settings_read_seconds = reloads.read_s;
+    self->metrics.memory_bytes = self->heap.used_bytes;
+    self->metrics.memory_limit_bytes = self->heap.watch.limit_bytes;
     io_metrics_write(to, hub_metrics(self->hub, clock_monotonic_ms()), &self->metrics);
-}
-
-/* Why the gateway is not ready. */
-static void write_reason(const gateway_t *self, struct buffer *to)
-{
-    struct span refusal = bus_link_refusal(self->bus);
-    if (self->is_draining)
-        buffer_put_text(to, "\"draining\"");
-    else if (refusal.size > 0 && json_text_string(to, refusal))
-        return;
-    else if (!bus_link_is_up(self->bus))
-        buffer_put_text(to, "\"the broker cannot be reached\"");
-    else if (bus_link_is_replaced(self->bus))
-        buffer_put_text(to, "\"" BUS_LINK_REPLACED "\"");
-    else
-        buffer_put_text(to, "\"no canary of the broker was heard for 6 s\"");
 }
 
 static bool write_ready(void *arg, struct buffer *to)
@@ -287,15 +287,15 @@ static bool write_ready(void *arg, struct buffer *to)
     gateway_t *self = arg;
     int64_t now_ms = clock_monotonic_ms();
     watch_broker(self, now_ms); /* green means that clients are let in */
-    bool ready = is_ready(self, now_ms);
-    buffer_printf(to, "{\"ready\":%s,\"reasons\":[", ready ? "true" : "false");
-    if (!ready)
-        write_reason(self, to);
+    struct readiness seen = readiness(self, now_ms);
+    bool is_ready = readiness_is_ready(&seen);
+    buffer_printf(to, "{\"ready\":%s,\"reasons\":[", is_ready ? "true" : "false");
+    readiness_write_reason(&seen, to);
     buffer_printf(to, "],\"broker\":\"%s\",\"canary_age_ms\":%llu,\"draining\":%s}",
                   bus_link_state(self->bus),
                   (unsigned long long)hub_metrics(self->hub, now_ms)->canary_age_ms,
                   self->is_draining ? "true" : "false");
-    return ready;
+    return is_ready;
 }
 
 static void serve_admin(gateway_t *self);
@@ -338,6 +338,8 @@ static void set_times(gateway_t *self)
 {
     self->duty.length_ns = self->options->gateway.gather_ms * 1000000;
     self->watch.limit_ms = (int64_t)self->options->gateway.broker_lost_seconds * 1000;
+    self->heap.watch.limit_bytes =
+        memory_watch_limit(self->options->gateway.memory_bytes, cgroup_memory_max());
 }
 
 static bool apply(void *arg, struct buffer *why)

@@ -29,7 +29,7 @@ struct handshake {
 };
 
 /* ACCEPTED, or the first thing that is wrong (never REFUSED_LINE, REFUSED_FULL,
- * REFUSED_DRAINING or REFUSED_BROKER). */
+ * REFUSED_MEMORY, REFUSED_DRAINING or REFUSED_BROKER). */
 enum handshake_verdict handshake_judge(const struct handshake *request,
                                        struct span allowed_origins);
 

@@ -1,15 +1,21 @@
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
-/* heap - gives memory back after a rush.
+#include "gateway/memory_watch.h"
+
+/* heap - gives memory back after a rush, and says when it is short.
  *
  * A rush of clients leaves holes all over the heap: what they needed to come, and what they missed
  * meanwhile. Without a word the process would keep them for ever; looking for them takes
- * milliseconds, so it is done after many connections, and not often.
+ * milliseconds, so it is done after many connections, or when memory is short, and not often.
  */
 struct heap {
+    struct memory_watch watch;
+    uint64_t used_bytes;   /* resident memory, when it was looked at last */
     int64_t tidy_at_ms;    /* not before */
     uint64_t tidied_total; /* connections accepted until it was tidied last */
 };
 
-void heap_tidy(struct heap *self, uint64_t came_total, int64_t now_ms);
+/* Each second. True: watch.is_short has changed; that was logged. */
+bool heap_look(struct heap *self, uint64_t came_total, int64_t now_ms);

@@ -142,8 +142,9 @@ static enum fallback_verdict has_room(const ws_t *self, enum fallback_verdict ki
         return FALLBACK_REFUSED_DRAINING;
     if (self->is_broker_lost)
         return FALLBACK_REFUSED_BROKER;
-    return hub_session_count(self->hub) >= self->settings.connections ? FALLBACK_REFUSED_FULL
-                                                                      : kind;
+    if (hub_session_count(self->hub) >= self->settings.connections)
+        return FALLBACK_REFUSED_FULL;
+    return self->is_memory_short ? FALLBACK_REFUSED_MEMORY : kind;
 }
 
 /* Its head is written, and what the client sent first was taken. */

@@ -1,6 +1,5 @@
 #include "gateway/report.h"
 
-#include "admin/resident.h"
 #include "proto/bus_codec.h"
 #include "proto/figures.h"
 
@@ -15,7 +14,7 @@ void report_write(struct buffer *frame, const struct report *self)
         .subscriptions = hub->subscriptions,
         .addresses = hub->addresses,
         .bytes_queued = hub->bytes_queued,
-        .memory_bytes = resident_bytes(),
+        .memory_bytes = self->memory_bytes,
         .canary_age_ms = hub->canary_age_ms,
         .connections_total = hub->connections_total,
         .publications_total = hub->publications_total,

@@ -10,6 +10,7 @@
 struct report {
     const struct hub_metrics *hub;
     int64_t uptime_ms;
+    uint64_t memory_bytes;
     bool is_ready, is_draining;
 };
 

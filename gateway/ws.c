@@ -87,6 +87,8 @@ static enum handshake_verdict judge(ws_t *self, struct lws *wsi)
         return HANDSHAKE_REFUSED_BROKER;
     if (hub_session_count(self->hub) >= self->settings.connections)
         return HANDSHAKE_REFUSED_FULL;
+    if (self->is_memory_short)
+        return HANDSHAKE_REFUSED_MEMORY;
     return HANDSHAKE_ACCEPTED;
 }
 
@@ -342,6 +344,11 @@ void ws_drain(ws_t *self)
 void ws_set_broker_lost(ws_t *self, bool is_lost)
 {
     self->is_broker_lost = is_lost;
+}
+
+void ws_set_memory_short(ws_t *self, bool is_short)
+{
+    self->is_memory_short = is_short;
 }
 
 void ws_stop(ws_t *self)

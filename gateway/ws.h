@@ -36,6 +36,8 @@ bool ws_configure(ws_t *self, const struct ws_settings *settings);
 void ws_drain(ws_t *self);
 /* The same as long as the gateway has no broker. */
 void ws_set_broker_lost(ws_t *self, bool is_lost);
+/* The same as long as memory is short. */
+void ws_set_memory_short(ws_t *self, bool is_short);
 /* Cuts all connections: the hub is told of each. The loop must run until it is out of handles
  * before ws_destroy. */
 void ws_stop(ws_t *self);

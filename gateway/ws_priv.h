@@ -72,6 +72,7 @@ struct ws {
     size_t sockets;
     bool is_draining;
     bool is_broker_lost;
+    bool is_memory_short;
     bool wants_service; /* a timer of libwebsockets was set outside of its callbacks */
 };
 

@@ -15,9 +15,16 @@ import { recordsOf } from './records.mjs';
 const KEPT = 20; // violations with their text; all are counted
 const LATE_MS = 500; // what takes longer is part of the disturbance
 const CALM_MS = 3000;
+const SLOWER = 2; // times as long, at the 99th percentile, is what others may notice of a fault that is not theirs
+const NOTICEABLE_MS = 100;
 const DESCRIPTORS = 20; // pages of figures that are being read, files of the store
 const RSS_FACTOR = 1.25;
 const RSS_BYTES = 24 * 1024 * 1024; // history that has come meanwhile
+
+function percentile(values, share) {
+  const sorted = Float64Array.from(values).sort();
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+}
 
 export class Checker {
   violations = 0;
@@ -39,6 +46,10 @@ export class Checker {
   #footprints = new Map();
   #mayLose = false;
   #over = null; // when the fault was over
+  #aside = new Set(); // herds whose own fault it is
+  #paces = {}; // how long deliveries to the others took, before and during
+  #pace = null; // the one that is being filled
+  #isPaceJudged = false;
   #lastTrouble = { t: 0, text: '' };
 
   take(record) {
@@ -80,6 +91,15 @@ export class Checker {
 
   _repaired({ count }) {
     this.repaired += count;
+  }
+
+  _aside({ of: herd }) {
+    this.#aside.add(herd);
+  }
+
+  _pace({ when, judged }) {
+    this.#pace = when && (this.#paces[when] = []);
+    this.#isPaceJudged ||= judged === true;
   }
 
   // A promise of a fault that only the one who injected it can judge.
@@ -224,6 +244,7 @@ export class Checker {
     if (!attempt) return this.#violate('I5', `${one.key} got ${n}, which nobody published`);
     if (attempt.address !== one.address) this.#violate('I5', `${one.key} got ${n}, which is for ${attempt.address}`);
     attempt.isDelivered = true;
+    if (this.#pace && !recovered && !this.#aside.has(record.herd)) this.#pace.push(t - attempt.t);
     if (t - attempt.t > LATE_MS) this.#late(record, `${n} to ${one.key} after ${Math.round(t - attempt.t)} ms`);
   }
 
@@ -287,6 +308,17 @@ export class Checker {
     else if (one.position < top.offset) this.#violate('I1', `${one.key} is at ${one.position}, and ${top.offset} was acknowledged`);
   }
 
+  // Others take no longer than before.
+  #finishPace() {
+    const { before = [], during = [] } = this.#paces;
+    const [was, is] = [before, during].map((all) => Math.round(percentile(all, 0.99)));
+    if (this.#isPaceJudged && (before.length === 0 || during.length === 0)) this.#violate('I4', 'nobody else got anything');
+    if (this.#isPaceJudged && is > Math.max(NOTICEABLE_MS, SLOWER * was)) {
+      this.#violate('I4', `others had to wait: p99 ${is} ms, before ${was} ms`);
+    }
+    return before.length > 0 ? { p99_before_ms: was, p99_during_ms: is } : null;
+  }
+
   // The row of the table.
   finish() {
     let acknowledged = 0;
@@ -298,6 +330,7 @@ export class Checker {
     for (const one of this.#subscriptions.values()) this.#finishSubscription(one);
     for (const [process, { isOver }] of this.#footprints) if (!isOver) this.#violate('I6', `nobody knows how large ${process} is now`);
     if (this.toldLost > 0 && !this.#mayLose) this.#violate('I1', `${this.toldLost} times a subscriber was told that something is lost`);
+    const pace = this.#finishPace();
     const missing = this.#expected - this.#subscriptions.size;
     if (missing > 0) this.#violate('I4', `${missing} subscriptions were never made nor refused`);
     if (this.#expected === 0 || this.#attempts.size === 0) this.#violate('I4', 'nothing was recorded');
@@ -311,6 +344,7 @@ export class Checker {
       recovery_ms: this.#over === null ? 0 : Math.round(Math.max(0, this.#lastTrouble.t - this.#over)),
       last_trouble: this.#lastTrouble.text,
       texts: this.texts,
+      ...(pace && { pace }),
     };
   }
 }

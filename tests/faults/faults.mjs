@@ -7,6 +7,7 @@ import { Gateway } from '../system/gateways.mjs';
 import { atEnd, freePort, httpGet, until } from '../system/harness.mjs';
 import { hang } from '../system/hung.mjs';
 import { footprint } from '../system/mortal.mjs';
+import { reload } from '../system/reloading.mjs';
 import { Worker } from '../system/worker.mjs';
 import { copyStore, judgeDamaged, wrongAfterRestart } from './damage.mjs';
 import { fill, logToNowhere, smallDisk } from './disk.mjs';
@@ -197,9 +198,12 @@ export const faults = [
       const [one, two] = world.cluster.gateways;
       const slow = await world.herd([one, two], { connections: 20, subscriptions: channels, channels, prefix });
       const before = await world.sizeOf('one', one.child);
+      const burst = () => world.publisher.burst(world.size.isShort ? 4000 : 8000, 1000); // more than any socket holds
+      world.aside(slow);
+      await world.pace('before', burst());
       world.inject('20 clients of all addresses stop reading');
       slow.child.signal('SIGSTOP');
-      const waiting = world.publisher.burst(world.size.isShort ? 4000 : 8000, 1000); // more than any socket holds
+      const waiting = world.pace('during', burst());
       await world.expect(60000, 'I4', 'gateway one to give up on them', async () => (await one.metric('closed_slow_total')) >= 20);
       await waiting;
       const after = await world.sizeOf('one', one.child);
@@ -515,27 +519,43 @@ export const faults = [
   },
   {
     id: 'F20',
-    name: 'a gateway runs out of file descriptors',
+    name: 'a gateway runs out of file descriptors, then of memory',
     async run(world) {
       const [one] = world.cluster.gateways;
       const { descriptors } = await footprint(one.child);
       const limit = (soft) => execFileSync('prlimit', ['--pid', `${one.child.pid}`, `--nofile=${soft}:`]);
-      const before = await Promise.all(world.herds.map((herd) => herd.report()));
       const [, was] = (await readFile(`/proc/${one.child.pid}/limits`, 'utf8')).match(/Max open files +(\d+)/);
-      world.inject('gateway one may have 50 more descriptors, and 200 more clients come');
-      limit(descriptors + 50);
-      const more = await world.herd([one], { connections: 200, channels, prefix, inFlight: 200 }, { wait: false });
-      await world.expect(20000, 'I4', 'clients to be sent away', async () => (await more.report()).failed > 100);
-      await world.load(seconds(world, 3, 15));
-      const after = await Promise.all(world.herds.slice(0, before.length).map((herd) => herd.report()));
-      const lost = after.reduce((sum, { disconnected }, i) => sum + disconnected - before[i].disconnected, 0);
-      if (lost > 0) world.broken('I4', `${lost} connections that were there were lost`);
+      await crowd(world, one, 'gateway one may have 50 more descriptors', () => limit(descriptors + 50));
       limit(was);
+      await world.whole();
+
+      const { rss } = await footprint(one.child);
+      await crowd(world, one, 'gateway one takes all the memory that it may take', async () => {
+        await reload(world.cluster, one.child, { gateway: { memory_bytes: Math.max(1, rss - 1024 * 1024) } });
+        await one.child.event('memory_short');
+      });
+      if ((await one.metric('refused_memory_total')) === 0) world.broken('I4', 'nobody was refused for want of memory');
+      await reload(world.cluster, one.child, { gateway: {} });
       world.over();
       await world.whole();
     },
   },
 ];
+
+// --- what a process may take ---
+
+// 200 clients come to a gateway that has no room for them, and go on trying; those who are there stay.
+async function crowd(world, gateway, text, makeShort) {
+  const before = await Promise.all(world.herds.map((herd) => herd.report()));
+  world.inject(`${text}, and 200 more clients come`);
+  await makeShort();
+  const more = await world.herd([gateway], { connections: 200, channels, prefix, inFlight: 200 }, { wait: false });
+  await world.expect(20000, 'I4', 'clients to be sent away', async () => (await more.report()).failed > 100);
+  await world.load(seconds(world, 3, 15));
+  const after = await Promise.all(world.herds.slice(0, before.length).map((herd) => herd.report()));
+  const lost = after.reduce((sum, { disconnected }, i) => sum + disconnected - before[i].disconnected, 0);
+  if (lost > 0) world.broken('I4', `${lost} connections that were there were lost`);
+}
 
 // --- links ---
 

@@ -142,6 +142,17 @@ export class World {
     this.say('over');
   }
 
+  // How soon others than this herd have what is published is compared: before the fault, and with it.
+  aside(herd) {
+    this.records.write('aside', { of: herd.file });
+  }
+
+  async pace(when, work) {
+    this.records.write('pace', { when });
+    await work;
+    this.records.write('pace', { when: null, judged: !this.size.isShort });
+  }
+
   // The system did not keep what it promises for this fault.
   broken(invariant, text) {
     this.records.write('broken', { invariant, text });
@@ -278,6 +289,7 @@ export class World {
     await this.records.end();
     const row = await checkFiles(this.paths);
     this.say(`checked: ${row.violations} violations; the last trouble was ${row.last_trouble || 'none'}, ${row.recovery_ms} ms after the fault`);
+    if (row.pace) this.say(`others, p99: ${row.pace.p99_during_ms} ms, before ${row.pace.p99_before_ms} ms`);
     if (row.violations === 0) await rm(this.directory, { recursive: true });
     return { ...row, directory: this.directory };
   }

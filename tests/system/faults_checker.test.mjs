@@ -99,7 +99,39 @@ test('who was told that something is lost is counted, and no violation', () => {
   assert.deepEqual(byInvariant, { I1: 1 }, 'where nothing may be lost');
 });
 
+// Of two clients one is aside, the other one gets three publications before and three during a fault.
+function paced({ lag = 10, others = true, judged = true } = {}) {
+  const records = [{ t: 0, kind: 'expect', subscriptions: 2 }, { t: 0, kind: 'aside', of: 1 }];
+  for (const [herd, client] of [[0, 0], [1, 0]]) {
+    records.push({ t: 1, kind: 'subscribed', herd, client, address, epoch: 'e', offset: 0, asked: false, recovered: false });
+  }
+  for (let n = 1; n <= 6; n++) {
+    const t = n * 1000;
+    if (n === 1) records.push({ t, kind: 'pace', when: 'before' });
+    if (n === 4) records.push({ t, kind: 'pace', when: 'during' });
+    const late = t + (n > 3 ? lag : 90);
+    const deliver = (herd, at) => ({ t: at, kind: 'deliver', herd, client: 0, address, epoch: 'e', offset: n, n, recovered: false });
+    records.push({ t, kind: 'attempt', n, address }, { t, kind: 'ack', n, epoch: 'e', offset: n });
+    if (others || n <= 3) records.push(deliver(0, late));
+    records.push(deliver(1, t + 400));
+    if (n === 3 || n === 6) records.push({ t: t + 500, kind: 'pace', when: null, judged });
+  }
+  if (!others) records.push(...[4, 5, 6].map((n) => ({ t: 9000, kind: 'deliver', herd: 0, client: 0, address, epoch: 'e', offset: n, n, recovered: false })));
+  return records;
+}
+
+test('how long others wait is compared, and who is aside does not count', () => {
+  for (const lag of [10, 90, 179]) {
+    const { texts, pace } = judge(paced({ lag }));
+    assert.deepEqual(texts, []);
+    assert.deepEqual(pace, { p99_before_ms: 90, p99_during_ms: lag });
+  }
+  assert.deepEqual(judge(paced({ lag: 400, judged: false })).texts, []);
+});
+
 const cases = [
+  ['I4', 'others who wait longer than before', paced({ lag: 200 })],
+  ['I4', 'others who get nothing for a while', paced({ others: false })],
   ['I1', 'a hole between two deliveries', without(isDelivery(0, 2))],
   ['I1', 'a last message that never came', without(isDelivery(1, 4))],
   ['I1', 'a recovery that left something out', without(isDelivery(1, 2))],

@@ -1,44 +1,15 @@
 // SIGHUP: the processes read their settings again. What can change without a restart does, also for
 // those who are connected; what cannot is said; a file with an error changes nothing.
 import assert from 'node:assert/strict';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { iniText, patience, scenarioWith, temporaryDirectory } from './harness.mjs';
+import { httpGet, iniText, patience, scenarioWith, temporaryDirectory, until } from './harness.mjs';
+import { hangup, reload, rewrite } from './reloading.mjs';
 import { makeToken, newKey, nowSeconds, writeKeys } from './tokens.mjs';
-
-// At once: nobody reads half of it.
-async function replace(file, text) {
-  await writeFile(`${file}.new`, text);
-  await rename(`${file}.new`, file);
-}
-
-// Writes the settings of the start with `changes` on top: {section: {key: value}}, null leaves a
-// section out. A text is written as it is.
-async function rewrite(cluster, changes) {
-  if (typeof changes === 'string') return replace(cluster.file, changes);
-  const sections = { ...cluster.sections };
-  for (const [name, values] of Object.entries(changes)) {
-    if (values === null) delete sections[name];
-    else sections[name] = { ...sections[name], ...values };
-  }
-  return replace(cluster.file, iniText(sections, cluster));
-}
-
-// Tells the process; the log events of this reload, the last of which is `last`.
-async function hangup(child, last = 'reloaded') {
-  const from = child.stderr.length;
-  child.signal('SIGHUP');
-  await child.line('stderr', (line) => JSON.parse(line).event === last, patience, from);
-  return child.events.slice(from);
-}
-
-async function reload(cluster, child, changes, last) {
-  await rewrite(cluster, changes);
-  return hangup(child, last);
-}
+import { answerTo, handshake, tcp } from './websocket.mjs';
 
 // What of it is about the settings, without time and level.
 const told = (events, name) => events.filter((at) => at.event === name)
@@ -226,6 +197,39 @@ scenarioWith('a key is replaced under living clients', {
   await client.subscribe('news');
   await refuses(fresh);
   assert.ok(!cluster.gateway.stderr.join('\n').includes(fresh.secret.toString('base64url')));
+});
+
+// --- memory ---
+
+scenarioWith('while memory is short newcomers are refused, and those who are there notice nothing', {}, async (cluster) => {
+  const client = await Client.open(cluster);
+  await client.subscribe('chat');
+  const ready = async () => {
+    const { status, text } = await httpGet(`${cluster.gatewayAdmin}/readyz`);
+    return [status, ...JSON.parse(text).reasons];
+  };
+  assert.ok(await cluster.metric('memory_bytes') > 1e6);
+  await reload(cluster, cluster.gateway, { gateway: { memory_bytes: 1000000 } });
+  const { bytes, limit } = await cluster.gateway.event('memory_short');
+  assert.equal(limit, 1000000);
+  assert.ok(bytes > limit);
+  assert.deepEqual(await ready(), [503, 'no memory for more connections, see the setting memory_bytes']);
+  const refused = await answerTo(await tcp(cluster.clientPort), handshake(cluster.clientPort));
+  assert.equal(refused.status, 503);
+  assert.match(refused.rest.toString(), /^no memory for more connections/);
+  const stream = await fetch(`http://127.0.0.1:${cluster.clientPort}/connection/http_stream`, { method: 'POST', body: '{"id":1,"connect":{}}' });
+  assert.deepEqual([stream.status, (await stream.text()).trim()], [503, 'no memory for more connections']);
+  assert.equal(await cluster.metric('refused_memory_total'), 1);
+  assert.equal(await cluster.metric('fallback_refused_memory_total'), 1);
+  assert.equal(await cluster.metric('memory_limit_bytes'), 1000000);
+  const { offset } = await Backend.open(cluster).publish('chat', { n: 1 });
+  assert.equal((await client.publication('chat')).offset, offset);
+
+  await reload(cluster, cluster.gateway, {});
+  await cluster.gateway.event('memory_enough');
+  await until(patience, 'it to be ready', async () => (await ready())[0] === 200);
+  const late = await Client.open(cluster);
+  await late.subscribe('chat');
 });
 
 // --- who may read ---
