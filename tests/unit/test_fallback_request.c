@@ -388,6 +388,7 @@ static const struct {
     {FALLBACK_REFUSED_BYTES, "503 Service Unavailable", "fallback_bytes"},
     {FALLBACK_REFUSED_GATEWAY, "503 Service Unavailable", "gateway"},
     {FALLBACK_REFUSED_FULL, "503 Service Unavailable", "too many connections"},
+    {FALLBACK_REFUSED_MEMORY, "503 Service Unavailable", "no memory for more connections"},
     {FALLBACK_REFUSED_DRAINING, "503 Service Unavailable", "shutting down"},
     {FALLBACK_REFUSED_BROKER, "503 Service Unavailable", "this gateway has lost its broker"},
 };
