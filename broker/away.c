@@ -25,7 +25,7 @@ static void drop_overdue(struct away *self, int64_t now_ms)
     }
 }
 
-void away_lost(struct away *self, uint64_t incarnation, struct span name, int64_t now_ms)
+void away_lost(struct away *self, const struct away_who *who, int64_t now_ms)
 {
     int64_t until_ms = now_ms + self->return_ms;
     drop_overdue(self, now_ms);
@@ -34,17 +34,27 @@ void away_lost(struct away *self, uint64_t incarnation, struct span name, int64_
         return;
     }
     struct away_gateway *gateway = &self->gateways[self->count++];
-    *gateway = (struct away_gateway){.incarnation = incarnation, .until_ms = until_ms};
-    gateway->name_size = (uint8_t)(name.size < AWAY_NAME ? name.size : AWAY_NAME);
-    if (name.size)
-        memcpy(gateway->name, name.data, gateway->name_size);
+    *gateway = (struct away_gateway){.incarnation = who->incarnation,
+                                     .started_ms = who->started_ms,
+                                     .until_ms = until_ms,
+                                     .has_twin = who->has_twin};
+    gateway->name_size = (uint8_t)(who->name.size < AWAY_NAME ? who->name.size : AWAY_NAME);
+    if (who->name.size)
+        memcpy(gateway->name, who->name.data, gateway->name_size);
 }
 
-void away_returned(struct away *self, uint64_t incarnation, struct span name)
+/* It was started after the one that is away, in whose place. */
+static bool succeeds(const struct away_who *who, const struct away_gateway *gateway)
+{
+    return span_equal(name_of(gateway), who->name) && !gateway->has_twin &&
+           who->started_ms > gateway->started_ms;
+}
+
+void away_returned(struct away *self, const struct away_who *who)
 {
     for (size_t i = self->count; i > 0; i--) {
         const struct away_gateway *gateway = &self->gateways[i - 1];
-        if (gateway->incarnation == incarnation || span_equal(name_of(gateway), name))
+        if (gateway->incarnation == who->incarnation || succeeds(who, gateway))
             drop(self, i - 1);
     }
 }

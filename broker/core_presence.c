@@ -430,10 +430,27 @@ static party_t **find_gateway(presence_t *self, const party_t *gateway)
     return at;
 }
 
+static bool has_twin(const presence_t *self, const party_t *gateway)
+{
+    bool found = gateway->knows;
+    for (const party_t *at = self->gateways; at && !found; at = at->next_gateway)
+        found = at != gateway && span_equal(party_name(at), party_name(gateway));
+    return found;
+}
+
+static struct away_who who(const presence_t *self, const party_t *gateway)
+{
+    return (struct away_who){.incarnation = gateway->incarnation,
+                             .started_ms = gateway->started_ms,
+                             .name = party_name(gateway),
+                             .has_twin = has_twin(self, gateway)};
+}
+
 void core_presence_joined(core_t *core, party_t *gateway)
 {
     presence_t *self = core->presence;
-    away_returned(&self->away, gateway->incarnation, party_name(gateway));
+    struct away_who returned = who(self, gateway);
+    away_returned(&self->away, &returned);
     party_t **at = find_gateway(self, gateway);
     if (*at)
         return;
@@ -442,7 +459,8 @@ void core_presence_joined(core_t *core, party_t *gateway)
     self->gateway_count++;
 }
 
-/* A newer one has its name, and it could not be told of that: it is dead, and is not waited for. */
+/* A newer one has its name, and it was gone before it could be told: it is dead, and is not waited
+ * for. */
 static bool has_successor(const party_t *gateway)
 {
     return gateway->replaced && !gateway->knows;
@@ -468,8 +486,9 @@ void core_presence_left(core_t *core, party_t *gateway)
         *at = gateway->next_gateway;
         self->gateway_count--;
     }
+    struct away_who lost = who(self, gateway);
     if (!has_successor(gateway))
-        away_lost(&self->away, gateway->incarnation, party_name(gateway), self->now_ms);
+        away_lost(&self->away, &lost, self->now_ms);
 
     struct bus_reply reply = refusal(STATUS_UNAVAILABLE, is_away);
     struct round *round, *next;

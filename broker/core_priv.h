@@ -178,6 +178,9 @@ void core_void(core_t *core, stream_header_t *header, int64_t now_ms);
 void core_gateway_left(core_t *core, party_t *gateway);
 /* For the log, with the gateway's name. */
 void core_tell_gateway(core_t *core, enum core_effect_kind kind, const party_t *gateway);
+/* Each second: whether it does its work. One that hangs, or drains, leaves its name to an older
+ * one. */
+void core_gateway_leads(core_t *core, party_t *gateway, bool leads);
 /* It has taken a frame, so it is there; or the frame was lost. */
 void core_gateway_took(core_t *core, party_t *gateway, bool lost);
 
@@ -221,5 +224,3 @@ void core_permits_rule(core_t *core);
 void core_figures(core_t *core, party_t *gateway, struct span frame, int64_t now_ms);
 /* Each second: the broker's rates, how many gateways are silent. */
 void core_status_second(core_t *core, int64_t now_ms);
-/* Has it said nothing for so long that it counts as dead when a newer one has its name? */
-bool core_gateway_hangs(const party_t *gateway);

@@ -201,7 +201,9 @@ void core_revocations_send(core_t *core, party_t *gateway, const struct bus_hell
     }
     core->metrics->revocations_unknown_total++;
     bus_put_revoke(effects_begin(&core->effects),
-                   &(struct bus_revoke){.number = self->number, .mode = BUS_REVOKE_RECHECK});
+                   &(struct bus_revoke){.number = self->number,
+                                        .mode = BUS_REVOKE_RECHECK,
+                                        .scope = BUS_SCOPE_FORGOTTEN});
     (void)core_end_send(core, gateway);
     /* It comes from another life of the broker: what was said in this one is for it, too. */
     if (hello->broker != core->nonce)

@@ -40,9 +40,10 @@ static bool is_silent(const party_t *gateway, int64_t now_ms)
 
 /* --- each second --- */
 
-bool core_gateway_hangs(const party_t *gateway)
+static bool leads(const party_t *gateway)
 {
-    return gateway->quiet > QUIET_HANGS;
+    return gateway->quiet <= QUIET_HANGS &&
+           !(gateway->figures_count > 0 && gateway->figures.draining);
 }
 
 struct round {
@@ -60,6 +61,7 @@ static void count_silent(party_t *party, void *arg)
     round->silent += is_silent(party, round->now_ms);
     if (party->quiet++ == QUIET_SILENT)
         core_tell_gateway(round->core, CORE_GATEWAY_SILENT, party);
+    core_gateway_leads(round->core, party, leads(party));
 }
 
 static double per_second(uint64_t before, uint64_t now, int64_t ms)

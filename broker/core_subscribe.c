@@ -2,7 +2,6 @@
 
 #include "broker/core_priv.h"
 #include "proto/bus_codec.h"
-#include "proto/json_text.h"
 
 /* --- who is there --- */
 
@@ -29,26 +28,14 @@ static void drop_asks(core_t *core, party_t *gateway)
         party_drop_ask(gateway);
 }
 
-static void send_welcome(core_t *core, party_t *gateway)
-{
-    gateway->tell = false;
-    bus_put_welcome(effects_begin(&core->effects),
-                    &(struct bus_welcome){.version = BUS_VERSION,
-                                          .node = span_text(core->node),
-                                          .broker = core->nonce,
-                                          .revoked = core_revocation_number(core),
-                                          .replaced = gateway->replaced});
-    (void)core_end_send(core, gateway);
-}
-
 /* --- one name --- */
 
-/* The newest gateway of a name has it. Older ones that live go on, for a name is nothing that a
- * client needs; they are told, and are not ready until somebody has ended one of the two. */
+/* Of the gateways with one name the newest has it that does its work. Older ones go on, for a name
+ * is nothing that a client needs; they are told, and are not ready until somebody has ended one of
+ * the two. */
 struct namesakes {
     core_t *core;
     struct span name;
-    const party_t *joins; /* gets its welcome anyway */
     party_t *newest;
 };
 
@@ -59,12 +46,23 @@ static bool is_newer(const party_t *one, const party_t *other)
     return one->incarnation > other->incarnation;
 }
 
+static bool is_meant(const party_t *party, const struct namesakes *all)
+{
+    return party->welcome && party->leads && span_equal(name_of(party), all->name);
+}
+
 static void find_newest(party_t *party, void *arg)
 {
     struct namesakes *all = arg;
-    bool is_one = party->welcome && span_equal(name_of(party), all->name);
-    if (is_one && (!all->newest || is_newer(party, all->newest)))
+    if (is_meant(party, all) && (!all->newest || is_newer(party, all->newest)))
         all->newest = party;
+}
+
+static void send_standing(core_t *core, party_t *gateway)
+{
+    bus_put_standing(effects_begin(&core->effects),
+                     &(struct bus_standing){.replaced = gateway->replaced});
+    gateway->tell = !core_end_send(core, gateway);
 }
 
 static void forget_replaced(core_t *core, party_t *gateway)
@@ -73,48 +71,33 @@ static void forget_replaced(core_t *core, party_t *gateway)
     gateway->replaced = gateway->knows = false;
 }
 
-static void tell_replaced(core_t *core, const party_t *gateway)
-{
-    core->metrics->gateways_replaced_total++;
-    core_tell_gateway(core, CORE_GATEWAY_REPLACED, gateway);
-}
-
-static void replace(struct namesakes *all, party_t *gateway)
-{
-    gateway->replaced = true;
-    if (core_gateway_hangs(gateway)) { /* when it wakes it is told that it was taken for dead */
-        tell_replaced(all->core, gateway);
-        core_gateway_left(all->core, gateway);
-    } else if (gateway != all->joins) {
-        send_welcome(all->core, gateway);
-    }
-}
-
-static void reinstate(struct namesakes *all, party_t *gateway)
-{
-    if (gateway->knows)
-        core_tell_gateway(all->core, CORE_GATEWAY_REINSTATED, gateway);
-    forget_replaced(all->core, gateway);
-    if (gateway != all->joins)
-        send_welcome(all->core, gateway);
-}
-
 static void settle_one(party_t *party, void *arg)
 {
     struct namesakes *all = arg;
-    if (!party->welcome || !span_equal(name_of(party), all->name))
+    bool replaced = party != all->newest;
+    if (!is_meant(party, all) || replaced == party->replaced)
         return;
-    if (party != all->newest && !party->replaced)
-        replace(all, party);
-    else if (party == all->newest && party->replaced)
-        reinstate(all, party);
+    if (party->knows)
+        core_tell_gateway(all->core, CORE_GATEWAY_REINSTATED, party);
+    forget_replaced(all->core, party);
+    party->replaced = replaced;
+    send_standing(all->core, party);
 }
 
-static void settle_name(core_t *core, struct span name, const party_t *joins)
+static party_t *settle_name(core_t *core, struct span name)
 {
-    struct namesakes all = {.core = core, .name = name, .joins = joins};
+    struct namesakes all = {.core = core, .name = name};
     parties_visit(core->parties, find_newest, &all);
     parties_visit(core->parties, settle_one, &all);
+    return all.newest;
+}
+
+void core_gateway_leads(core_t *core, party_t *gateway, bool leads)
+{
+    if (gateway->leads == leads)
+        return;
+    gateway->leads = leads;
+    (void)settle_name(core, name_of(gateway));
 }
 
 /* ROUTER does not say when somebody leaves. The frame that tells a gateway of its replacement shows
@@ -126,24 +109,35 @@ void core_gateway_took(core_t *core, party_t *gateway, bool lost)
         return;
     gateway->knows = true;
     core->metrics->gateways_replaced++;
-    tell_replaced(core, gateway);
+    core->metrics->gateways_replaced_total++;
+    core_tell_gateway(core, CORE_GATEWAY_REPLACED, gateway);
 }
 
 /* --- who comes and goes --- */
 
-void core_gateway_left(core_t *core, party_t *gateway)
+static void leave(core_t *core, party_t *gateway)
 {
-    drop_asks(core, gateway);
-    core_permits_drop(gateway);
-    if (!gateway->welcome)
-        return;
     gateway->welcome = false;
     core_revocations_left(core, gateway);
     core->gateways--;
     core_presence_left(core, gateway);
     forget_replaced(core, gateway);
     core_tell_gateway(core, CORE_GATEWAY_LEFT, gateway);
-    settle_name(core, name_of(gateway), NULL);
+}
+
+static void drop_questions(core_t *core, party_t *gateway)
+{
+    drop_asks(core, gateway);
+    core_permits_drop(gateway);
+}
+
+void core_gateway_left(core_t *core, party_t *gateway)
+{
+    drop_questions(core, gateway);
+    if (!gateway->welcome)
+        return;
+    leave(core, gateway);
+    (void)settle_name(core, name_of(gateway));
 }
 
 struct newcomer {
@@ -151,13 +145,45 @@ struct newcomer {
     party_t *party;
 };
 
-/* A gateway that reconnects comes with another routing id. */
+/* A gateway that reconnects comes with another routing id. Its name is settled when it has joined.
+ */
 static void drop_old_link(party_t *party, void *arg)
 {
     const struct newcomer *newcomer = arg;
-    if (party != newcomer->party && party->welcome &&
-        party->incarnation == newcomer->party->incarnation)
-        core_gateway_left(newcomer->core, party);
+    if (party == newcomer->party || !party->welcome ||
+        party->incarnation != newcomer->party->incarnation)
+        return;
+    drop_questions(newcomer->core, party);
+    leave(newcomer->core, party);
+}
+
+static void begin(core_t *core, party_t *gateway)
+{
+    gateway->welcome = gateway->leads = true;
+    gateway->welcome_ms = gateway->heard_ms;
+    gateway->figures_count = 0;
+    gateway->quiet = 0;
+    core->gateways++;
+}
+
+static void send_welcome(core_t *core, party_t *gateway)
+{
+    bus_put_welcome(effects_begin(&core->effects),
+                    &(struct bus_welcome){.version = BUS_VERSION,
+                                          .node = span_text(core->node),
+                                          .broker = core->nonce,
+                                          .revoked = core_revocation_number(core)});
+    (void)core_end_send(core, gateway);
+}
+
+/* It may be older than one that died and was not missed yet. */
+static void find_standing(core_t *core, party_t *gateway)
+{
+    party_t *newest = settle_name(core, name_of(gateway));
+    if (newest != gateway)
+        core_probe_gateway(core, newest);
+    else
+        send_standing(core, gateway);
 }
 
 static void join(core_t *core, party_t *gateway)
@@ -165,19 +191,16 @@ static void join(core_t *core, party_t *gateway)
     struct bus_hello last = {.broker = gateway->known_broker, .revoked = gateway->revoked};
     bool joins = !gateway->welcome;
     gateway->refused = false;
-    gateway->welcome = true;
     parties_visit(core->parties, drop_old_link, &(struct newcomer){core, gateway});
+    if (joins)
+        begin(core, gateway);
     core_presence_joined(core, gateway);
-    if (joins) {
-        gateway->welcome_ms = gateway->heard_ms;
-        gateway->figures_count = 0;
-        gateway->quiet = 0;
-        core->gateways++;
+    if (joins)
         core_tell_gateway(core, CORE_GATEWAY_JOINED, gateway);
-        settle_name(core, name_of(gateway), gateway);
-    }
     core_revocations_send(core, gateway, &last);
     send_welcome(core, gateway);
+    if (joins)
+        find_standing(core, gateway);
 }
 
 /* With what stands in core->why. It says hello again and again: the log is told once. */
@@ -232,7 +255,7 @@ static void hello(core_t *core, party_t *gateway, struct span frame)
     struct bus_hello hello;
     if (refuse_version(core, gateway, frame))
         return;
-    if (!bus_get_hello(frame, &hello)) {
+    if (!bus_get_hello(frame, &hello) || hello.version != BUS_VERSION) {
         core->metrics->gateway_frames_malformed_total++;
         return;
     }
@@ -259,7 +282,7 @@ static void figures(core_t *core, party_t *gateway, struct span frame, int64_t n
     }
     core_figures(core, gateway, frame, now_ms);
     if (gateway->tell)
-        send_welcome(core, gateway);
+        send_standing(core, gateway);
 }
 
 /* --- XPUB --- */

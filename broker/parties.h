@@ -47,9 +47,10 @@ typedef struct party {
     TAILQ_HEAD(, permit) decided; /* those that have got or lost it, to be answered */
     bool welcome;                 /* said hello and was not refused */
     bool refused;                 /* and that was logged */
+    bool leads;                   /* it does its work: so it may have its name before older ones */
     bool replaced;                /* a newer gateway has its name */
-    bool knows;                   /* it has taken the word of that, so it lives; that was logged */
-    bool tell;                    /* a frame to it was lost, maybe that word */
+    bool knows;                   /* and it has taken a frame since, so it lives; that was logged */
+    bool tell;                    /* a frame to it was lost, maybe the one that says so */
     uint64_t incarnation, started_ms;
     uint64_t known_broker, revoked; /* what it said of revocations that it has applied */
     uint8_t name[PARTY_NAME_MAX];

@@ -11,7 +11,6 @@
 #include "gateway/link_watch.h"
 #include "proto/bus_codec.h"
 #include "proto/limits.h"
-#include "proto/status.h"
 
 #define MESSAGES_AT_ONCE   64
 #define BYTES_AT_ONCE      32768 /* below the smallest outgoing queue of a session */
@@ -188,16 +187,6 @@ static void link_down(bus_link_t *self, int64_t now_ms)
     self->state = LINK_DOWN;
 }
 
-static void set_replaced(bus_link_t *self, bool is_replaced)
-{
-    static const char why[] = "a newer gateway has this one's name";
-    if (is_replaced && !self->is_replaced)
-        log_error("replaced", LOG_TEXT("gateway", self->name), LOG_TEXT("message", why));
-    else if (!is_replaced && self->is_replaced)
-        log_info("reinstated", LOG_TEXT("gateway", self->name));
-    self->is_replaced = is_replaced;
-}
-
 static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
 {
     struct bus_welcome welcome;
@@ -206,10 +195,7 @@ static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
         return;
     }
     bool is_known = self->state == LINK_UP && self->broker == welcome.broker;
-    if (self->state == LINK_DOWN) /* an answer to a link that is gone */
-        return;
-    set_replaced(self, welcome.replaced);
-    if (is_known)
+    if (is_known || self->state == LINK_DOWN) /* an answer to a link that is gone */
         return;
     log_info("broker_connected", LOG_SPAN("node", welcome.node), LOG_UINT("broker", welcome.broker),
              LOG_UINT("version", welcome.version));
@@ -218,6 +204,21 @@ static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
     self->state = LINK_UP;
     self->broker = welcome.broker;
     hub_broker_up(self->hub, welcome.broker, welcome.revoked, now_ms);
+}
+
+static void on_standing(bus_link_t *self, struct span frame)
+{
+    static const char why[] = "a newer gateway has this one's name";
+    struct bus_standing standing;
+    if (!bus_get_standing(frame, &standing)) {
+        self->metrics->bus_dropped_total++;
+        return;
+    }
+    if (standing.replaced && !self->is_replaced)
+        log_error("replaced", LOG_TEXT("gateway", self->name), LOG_TEXT("message", why));
+    else if (!standing.replaced && self->is_replaced)
+        log_info("reinstated", LOG_TEXT("gateway", self->name));
+    self->is_replaced = standing.replaced;
 }
 
 static void on_refused(bus_link_t *self, struct span frame, int64_t now_ms)
@@ -275,6 +276,9 @@ static void on_control(bus_link_t *self, struct span frame, int64_t now_ms)
         break;
     case BUS_REFUSED:
         on_refused(self, frame, now_ms);
+        break;
+    case BUS_STANDING:
+        on_standing(self, frame);
         break;
     case BUS_ANSWER:
         hub_answer(self->hub, frame, now_ms);

@@ -244,9 +244,9 @@ uint64_t hub_revoked(const hub_t *self)
 void hub_broker_up(hub_t *self, uint64_t broker, uint64_t revoked, int64_t now_ms)
 {
     self->now_ms = now_ms;
-    self->revoked = revoked;
     if (self->broker_is_up && self->broker == broker)
-        return;
+        return; /* what it has applied since then says more than the broker's number */
+    self->revoked = revoked;
     self->broker_is_up = true;
     self->broker = broker;
     self->metrics.broker_up = 1;

@@ -343,12 +343,6 @@ static bool revoke_subscriptions(hub_t *self, const struct bus_revoke *revoke)
     return !matches.failed;
 }
 
-/* What the broker sends when nobody knows any more what the gateway lacks. */
-static bool is_about_everything(const struct bus_revoke *revoke)
-{
-    return revoke->mode == BUS_REVOKE_RECHECK && revoke->scope == 0;
-}
-
 /* Whom the lost ones were about is not known: nobody goes on reading unasked. It has no number that
  * the broker waits for. */
 static void take_from_all(hub_t *self)
@@ -366,8 +360,8 @@ bool hub_revoke(hub_t *self, struct span frame, int64_t now_ms)
         self->metrics.publications_malformed_total++;
         return true;
     }
-    bool is_next =
-        !self->broker_is_up || is_about_everything(&revoke) || revoke.number == self->revoked + 1;
+    bool is_next = !self->broker_is_up || revoke.scope & BUS_SCOPE_FORGOTTEN ||
+                   revoke.number == self->revoked + 1;
     if (!is_next && revoke.number <= self->revoked)
         return true; /* sent again, and applied before */
     if (!is_next) {

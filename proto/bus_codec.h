@@ -87,6 +87,8 @@ enum bus_revoke_mode {
 #define BUS_SCOPE_RESOURCE   0x08 /* exactly this one */
 #define BUS_SCOPE_TYPE       0x10
 #define BUS_SCOPE_SUBSCRIBER 0x20 /* whose id is this one, which may be empty */
+/* Those before it are not known any more: it stands for them all. */
+#define BUS_SCOPE_FORGOTTEN 0x40
 
 /* struct bus_hello, bus_welcome, ..., bus_question, bus_reply, ... from the table. */
 #define BUS_U8(name)      uint8_t name;

@@ -196,11 +196,11 @@ export const faults = [
     settings: () => ({ gateway: { queue_bytes: 262144, send_buffer_bytes: 4096 } }),
     async run(world) {
       const [one, two] = world.cluster.gateways;
-      const slow = await world.herd([one, two], { connections: 20, subscriptions: channels, channels, prefix });
-      const before = await world.sizeOf('one', one.child);
       const burst = () => world.publisher.burst(world.size.isShort ? 4000 : 8000, 1000); // more than any socket holds
-      world.aside(slow);
       await world.pace('before', burst());
+      const slow = await world.herd([one, two], { connections: 20, subscriptions: channels, channels, prefix });
+      world.aside(slow);
+      const before = await world.sizeOf('one', one.child);
       world.inject('20 clients of all addresses stop reading');
       slow.child.signal('SIGSTOP');
       const waiting = world.pace('during', burst());
@@ -236,6 +236,7 @@ export const faults = [
       if (lost > 0) world.broken('I4', `${lost} connections were lost`);
       await twin.end('SIGTERM');
       await one.child.event('reinstated');
+      await unready(one, 200);
     },
   },
   {

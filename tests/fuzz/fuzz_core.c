@@ -151,7 +151,7 @@ static void check_status(core_t *core, int64_t now_ms)
 
 static void run_event(core_t *core, uint8_t kind, struct span bytes, int64_t *now_ms)
 {
-    struct span peer = span_of(&kind, kind & 1); /* two peers */
+    struct span peer = span_of(&kind, kind & 1); /* one for each odd kind, and one */
     switch (kind >> 1 & 3) {
     case 0:
         core_backend_request(core, 0, peer, bytes, *now_ms);

@@ -218,6 +218,7 @@ scenarioWith('two gateways of one name: the newer has it, clients of the older n
     await cluster.startBroker();
     await until(patience, 'both to be back', async () => (await cluster.metric('gateways_replaced', 'broker')) === 1);
     await until(patience, 'the newer one to be ready', async () => (await newer.readiness()).status === 200);
+    await until(patience, 'the older one to be told', async () => (await olderReady()).reasons[0] === reason);
     await seen();
     const published = await backend.publish('news', { n: 3 });
     await gets(client, 'news', published);
@@ -232,15 +233,19 @@ scenarioWith('two gateways of one name: the newer has it, clients of the older n
     // Killed and started again under its name: nobody stands in its way.
     older.expectedToDie = true;
     await older.stop('SIGKILL');
+    const alarms = () => cluster.broker.events.filter(({ event }) => event === 'gateway_replaced').length;
+    const before = alarms();
     for (let round = 0; round < 5; round++) {
       await newer.start({ MILLRACE_GATEWAY_LISTEN_PORT: `${port}` });
       await until(patience, 'the old one to be gone', async () => (await cluster.metric('gateways', 'broker')) === 1);
       assert.equal((await newer.readiness()).status, 200);
       await newer.end('SIGKILL');
     }
+    // At most a hello that overtook the end of the connection of the one that died.
+    assert.ok(alarms() - before <= 1, `${alarms() - before} alarms`);
   });
 
-scenarioWith('a gateway that hangs is noticed within 6 seconds, is dead to a newer one of its name, and goes on when it wakes',
+scenarioWith('a gateway that hangs is noticed within 6 seconds, and goes on when it wakes, beside a newer one of its name',
   { gateway: { name: 'twin' } }, slow, async (cluster) => {
     const old = cluster.gateway;
     const patient = await Client.open(cluster);
@@ -253,17 +258,15 @@ scenarioWith('a gateway that hangs is noticed within 6 seconds, is dead to a new
     assert.ok(performance.now() - began < 6000);
     assert.equal((await readiness({ admin: cluster.brokerAdmin })).gateways_silent, 1);
 
-    await until(patience, 'it to be taken for dead', () => performance.now() - began > 6000);
+    await until(patience, 'it to hang for long', () => performance.now() - began > 6000);
     const second = new Gateway(cluster, 'twin', await freePort());
     const port = await freePort(); // on a port that they share, the kernel gives the one that hangs its part
     await second.start({ MILLRACE_GATEWAY_LISTEN_PORT: `${port}` });
-    assert.equal(await cluster.metric('gateways', 'broker'), 1);
     const client = await Client.open({ ...cluster, clientPort: port });
     await client.subscribe('news');
     const published = await Backend.open(cluster).publish('news', { n: 1 });
     await gets(client, 'news', published);
 
-    if (release) assert.equal(await cluster.metric('gateways_replaced_total', 'broker'), 1);
     if (release) await release();
     old.signal('SIGCONT');
     await old.event('replaced');

@@ -150,6 +150,7 @@ void world_gateway(const char *peer, uint64_t incarnation)
     world_hello(peer, peer, incarnation);
     expect_log(CORE_GATEWAY_JOINED, peer);
     ck_assert_uint_eq(bus_frame_type(take_frame(peer)), BUS_WELCOME);
+    ck_assert_uint_eq(bus_frame_type(take_frame(peer)), BUS_STANDING);
 }
 
 void world_ask(const char *peer, const struct bus_question *questions, size_t count)

@@ -9,14 +9,23 @@ static void setup(void)
     away_init(&away, 6000, 1000);
 }
 
+/* Who has a higher number was started later. */
+static struct away_who who(uint64_t incarnation, const char *name)
+{
+    return (struct away_who){
+        .incarnation = incarnation, .started_ms = incarnation, .name = span_text(name)};
+}
+
 static void lost(uint64_t incarnation, const char *name, int64_t now_ms)
 {
-    away_lost(&away, incarnation, span_text(name), now_ms);
+    struct away_who gateway = who(incarnation, name);
+    away_lost(&away, &gateway, now_ms);
 }
 
 static void returned(uint64_t incarnation, const char *name)
 {
-    away_returned(&away, incarnation, span_text(name));
+    struct away_who gateway = who(incarnation, name);
+    away_returned(&away, &gateway);
 }
 
 START_TEST(after_the_start_all_may_be_away)
@@ -50,10 +59,30 @@ START_TEST(one_that_returns_is_not_away_and_others_still_are)
 }
 END_TEST
 
-START_TEST(another_one_of_its_name_takes_its_place)
+START_TEST(a_newer_one_of_its_name_takes_its_place)
 {
     lost(1, "a", 10000);
     returned(2, "a");
+    ck_assert(!away_any(&away, 10000));
+}
+END_TEST
+
+START_TEST(an_older_one_of_its_name_does_not)
+{
+    lost(2, "a", 10000);
+    returned(1, "a");
+    ck_assert(away_any(&away, 10000));
+}
+END_TEST
+
+START_TEST(of_two_that_lived_side_by_side_each_must_return)
+{
+    struct away_who twin = who(1, "a");
+    twin.has_twin = true;
+    away_lost(&away, &twin, 10000);
+    returned(2, "a");
+    ck_assert(away_any(&away, 10000));
+    returned(1, "a");
     ck_assert(!away_any(&away, 10000));
 }
 END_TEST
@@ -95,7 +124,9 @@ int main(void)
     tcase_add_test(tests, after_the_start_all_may_be_away);
     tcase_add_test(tests, a_lost_gateway_is_waited_for);
     tcase_add_test(tests, one_that_returns_is_not_away_and_others_still_are);
-    tcase_add_test(tests, another_one_of_its_name_takes_its_place);
+    tcase_add_test(tests, a_newer_one_of_its_name_takes_its_place);
+    tcase_add_test(tests, an_older_one_of_its_name_does_not);
+    tcase_add_test(tests, of_two_that_lived_side_by_side_each_must_return);
     tcase_add_test(tests, names_are_compared_as_far_as_they_are_kept);
     tcase_add_test(tests, beyond_the_room_only_the_time_counts);
     suite_add_tcase(suite, tests);

@@ -150,6 +150,7 @@ START_TEST(a_gateway_that_was_started_anew_is_asked_in_place_of_the_old_one)
     setup_return();
     world_hello("g2-new", "g2", 99);
     expect_log(CORE_GATEWAY_JOINED, "g2");
+    take_frame("g2-new");
     struct span told; /* that it has the name no more */
     core_sent(world, take_unsent_frame("g2", &told), CORE_GONE);
     drop_effects();

@@ -318,64 +318,130 @@ START_TEST(a_broker_that_hung_calls_nobody_silent)
 }
 END_TEST
 
-static uint16_t refusal_of(const char *peer)
-{
-    struct bus_refused refused;
-    ck_assert(bus_get_refused(take_frame(peer), &refused));
-    return refused.status;
-}
-
 static void expect_gateways(uint64_t count)
 {
     core_measure(world);
     ck_assert_uint_eq(world_metrics.gateways, count);
 }
 
-START_TEST(a_gateway_that_is_silent_for_a_moment_is_not_dead)
+/* What one second brought. */
+struct happened {
+    unsigned silent, heard, reinstated, replaced;
+    unsigned told;    /* frames standing */
+    char peer[16];    /* whom the last one was for */
+    bool is_replaced; /* and what it said */
+};
+
+static void note(struct happened *happened, const struct core_effect *effect)
+{
+    struct bus_standing standing;
+    happened->silent += effect->kind == CORE_GATEWAY_SILENT;
+    happened->heard += effect->kind == CORE_GATEWAY_HEARD;
+    happened->reinstated += effect->kind == CORE_GATEWAY_REINSTATED;
+    happened->replaced += effect->kind == CORE_GATEWAY_REPLACED;
+    if (effect->kind == CORE_SEND && bus_get_standing(effect->bytes, &standing)) {
+        happened->told++;
+        snprintf(happened->peer, sizeof happened->peer, "%.*s", SPAN_ARG(effect->peer));
+        happened->is_replaced = standing.replaced;
+    }
+}
+
+static struct happened take_all(void)
+{
+    struct happened happened = {0};
+    struct core_effect effect;
+    for (core_take_effect(world, &effect); effect.kind; core_take_effect(world, &effect)) {
+        note(&happened, &effect);
+        if (effect.to)
+            core_sent(world, effect.to, CORE_SENT);
+    }
+    return happened;
+}
+
+static struct happened a_second(void)
+{
+    tick(1000);
+    return take_all();
+}
+
+static void expect_standing(const struct happened *happened, const char *peer, bool is_replaced)
+{
+    ck_assert_uint_eq(happened->told, 1);
+    ck_assert_str_eq(happened->peer, peer);
+    ck_assert_int_eq(happened->is_replaced, is_replaced);
+    ck_assert_uint_eq(happened->replaced, is_replaced);
+    ck_assert_uint_eq(happened->reinstated, !is_replaced);
+}
+
+/* "g", and "h" that was started later with its name. */
+static void twins(void)
 {
     world_gateway("g", 1);
-    send_figures("g", &(struct figures){.ready = 1});
-    seconds(4);
-    drop_effects();
     world_hello("h", "g", 2);
-    expect_log(CORE_GATEWAY_JOINED, "g");
-    struct bus_welcome welcome;
-    ck_assert(bus_get_welcome(take_frame("g"), &welcome));
-    ck_assert_uint_eq(welcome.replaced, 1);
     drop_effects();
     put_figures("g", &(struct figures){.ready = 0});
     put_figures("h", &(struct figures){.ready = 1});
     drop_effects();
+    ck_assert_uint_eq(world_metrics.gateways_replaced, 1);
+}
+
+START_TEST(of_two_with_one_name_the_older_is_replaced)
+{
+    twins();
     assert_text(json_string_of(json_member(gateway(0), "state")), "ok"); /* h */
     assert_text(json_string_of(json_member(gateway(1), "state")), "replaced");
     expect_gateways(2);
 }
 END_TEST
 
-START_TEST(a_gateway_that_hangs_is_dead_to_a_newer_one_of_its_name_until_it_wakes)
+START_TEST(a_newer_gateway_that_hangs_leaves_its_name_to_the_older_until_it_wakes)
+{
+    twins();
+    struct happened happened;
+    for (int i = 0; i < 5; i++) {
+        put_figures("g", &(struct figures){.ready = 0});
+        happened = a_second();
+        ck_assert_uint_eq(happened.told, i == 4);
+    }
+    expect_standing(&happened, "g", false);
+
+    put_figures("h", &(struct figures){.ready = 1}); /* it wakes */
+    happened = a_second();
+    ck_assert_uint_eq(happened.heard, 1);
+    expect_standing(&happened, "g", true);
+    expect_gateways(2);
+    ck_assert_uint_eq(world_metrics.gateways_replaced, 1);
+}
+END_TEST
+
+START_TEST(a_newer_gateway_that_drains_leaves_its_name_to_the_older)
+{
+    twins();
+    put_figures("g", &(struct figures){.ready = 0});
+    put_figures("h", &(struct figures){.draining = 1});
+    struct happened happened = a_second();
+    expect_standing(&happened, "g", false);
+    assert_text(json_string_of(json_member(gateway(0), "state")), "draining");
+    ck_assert_uint_eq(world_metrics.gateways_replaced, 0);
+    put_figures("g", &(struct figures){.ready = 1});
+    put_figures("h", &(struct figures){.draining = 1});
+    ck_assert_uint_eq(a_second().told, 0);
+}
+END_TEST
+
+START_TEST(an_older_gateway_that_hangs_is_told_all_the_same)
 {
     world_gateway("g", 1);
     send_figures("g", &(struct figures){.ready = 1});
-    seconds(5);
+    seconds(6);
     drop_effects();
     world_hello("h", "g", 2);
-    expect_log(CORE_GATEWAY_JOINED, "g");
-    expect_log(CORE_GATEWAY_REPLACED, "g");
-    expect_log(CORE_GATEWAY_LEFT, "g");
-    ck_assert_int_eq(bus_frame_type(take_frame("h")), BUS_WELCOME);
-    expect_nothing();
-    send_figures("h", &(struct figures){.ready = 1});
-    expect_gateways(1);
-
+    ck_assert_uint_eq(take_all().replaced, 0);
+    expect_gateways(2); /* its clients are there: what is revoked is to be confirmed by it */
+    put_figures("h", &(struct figures){.ready = 1});
     put_figures("g", &(struct figures){.ready = 1}); /* it wakes */
-    ck_assert_uint_eq(refusal_of("g"), STATUS_NOT_FOUND);
-    world_hello("g", "g", 1);
-    expect_log(CORE_GATEWAY_JOINED, "g");
-    struct bus_welcome welcome;
-    ck_assert(bus_get_welcome(take_frame("g"), &welcome));
-    ck_assert_uint_eq(welcome.replaced, 1);
-    expect_log(CORE_GATEWAY_REPLACED, "g");
-    expect_nothing();
+    struct happened happened = a_second();
+    expect_standing(&happened, "g", true);
     expect_gateways(2);
 }
 END_TEST
@@ -429,8 +495,10 @@ int main(void)
     tcase_add_test(tests, figures_of_a_stranger_are_not_shown);
     tcase_add_test(tests, a_gateway_that_hangs_is_told_once_and_its_waking_too);
     tcase_add_test(tests, a_broker_that_hung_calls_nobody_silent);
-    tcase_add_test(tests, a_gateway_that_is_silent_for_a_moment_is_not_dead);
-    tcase_add_test(tests, a_gateway_that_hangs_is_dead_to_a_newer_one_of_its_name_until_it_wakes);
+    tcase_add_test(tests, of_two_with_one_name_the_older_is_replaced);
+    tcase_add_test(tests, a_newer_gateway_that_hangs_leaves_its_name_to_the_older_until_it_wakes);
+    tcase_add_test(tests, a_newer_gateway_that_drains_leaves_its_name_to_the_older);
+    tcase_add_test(tests, an_older_gateway_that_hangs_is_told_all_the_same);
     tcase_add_test(tests, names_are_escaped);
     tcase_add_test(tests, the_list_is_bounded);
     suite_add_tcase(suite, tests);

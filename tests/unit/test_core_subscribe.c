@@ -2,6 +2,7 @@
 
 #include "bytes.h"
 #include "core_world.h"
+#include "proto/figures.h"
 #include "unit.h"
 
 #define SECOND 1000
@@ -21,6 +22,7 @@ START_TEST(hello_is_answered_with_welcome)
     ck_assert_uint_eq(welcome.version, BUS_VERSION);
     ck_assert_uint_eq(welcome.broker, WORLD_NONCE);
     assert_text(welcome.node, "node-1");
+    ck_assert_uint_eq(bus_frame_type(take_frame("g")), BUS_STANDING);
 
     world_frame("g", &frame); /* once more: the same gateway, no news */
     ck_assert(bus_get_welcome(take_frame("g"), &welcome));
@@ -58,6 +60,11 @@ START_TEST(another_version_is_refused)
     expect_log(CORE_GATEWAY_REFUSED, "this broker speaks bus version 4, the gateway 3");
     ck_assert(bus_get_refused(take_frame("h"), &refused));
     ck_assert_uint_eq(world_metrics.gateway_frames_malformed_total, 0);
+    buffer_reset(&frame);
+    bus_put_hello(&frame, &(struct bus_hello){.version = 0, .gateway = span_text("h")});
+    world_frame("h", &frame); /* no version of ours */
+    expect_nothing();
+    ck_assert_uint_eq(world_metrics.gateway_frames_malformed_total, 1);
     buffer_free(&frame);
 }
 END_TEST
@@ -70,6 +77,7 @@ START_TEST(a_gateway_that_reconnects_replaces_itself)
     expect_log(CORE_GATEWAY_LEFT, "old");
     expect_log(CORE_GATEWAY_JOINED, "new");
     take_frame("new");
+    take_frame("new");
     core_measure(world);
     ck_assert_uint_eq(world_metrics.gateways, 2);
 }
@@ -77,21 +85,46 @@ END_TEST
 
 /* --- one name --- */
 
-static void is_welcome(struct span frame, bool replaced)
-{
-    struct bus_welcome welcome;
-    ck_assert(bus_get_welcome(frame, &welcome));
-    ck_assert_uint_eq(welcome.broker, WORLD_NONCE);
-    ck_assert_int_eq(welcome.replaced, replaced);
-}
-
 /* The next effect: the peer is told whether a newer gateway has its name. */
 static void told(const char *peer, bool replaced, enum core_sent sent)
 {
     struct span frame;
+    struct bus_standing standing;
     party_t *party = take_unsent_frame(peer, &frame);
-    is_welcome(frame, replaced);
+    ck_assert(bus_get_standing(frame, &standing));
+    ck_assert_int_eq(standing.replaced, replaced);
     core_sent(world, party, sent);
+}
+
+/* The next effects: a gateway of this name is in. */
+static void joined(const char *peer, const char *name)
+{
+    struct bus_welcome welcome;
+    expect_log(CORE_GATEWAY_JOINED, name);
+    ck_assert(bus_get_welcome(take_frame(peer), &welcome));
+    ck_assert_uint_eq(welcome.broker, WORLD_NONCE);
+}
+
+/* An empty answer, to find out whether the peer is there. */
+static void probed(const char *peer, enum core_sent sent)
+{
+    struct span frame;
+    struct bus_answer answer;
+    party_t *party = take_unsent_frame(peer, &frame);
+    ck_assert(bus_get_answer(frame, &answer));
+    ck_assert_uint_eq(answer.count, 0);
+    core_sent(world, party, sent);
+}
+
+static void hello_at(const char *peer, uint64_t incarnation, uint64_t started_ms)
+{
+    struct buffer frame = {0};
+    bus_put_hello(&frame, &(struct bus_hello){.version = BUS_VERSION,
+                                              .gateway = span_text("one"),
+                                              .incarnation = incarnation,
+                                              .started_ms = started_ms});
+    world_frame(peer, &frame);
+    buffer_free(&frame);
 }
 
 static void expect_gateways(uint64_t all, uint64_t replaced)
@@ -101,22 +134,26 @@ static void expect_gateways(uint64_t all, uint64_t replaced)
     ck_assert_uint_eq(world_metrics.gateways_replaced, replaced);
 }
 
-START_TEST(the_newer_of_two_has_the_name_and_the_older_goes_on)
+/* "one" and a newer one that has its name. */
+static void twins(void)
 {
     world_gateway("one", 5);
     world_hello("second", "one", 6);
-    expect_log(CORE_GATEWAY_JOINED, "one");
+    joined("second", "one");
     told("one", true, CORE_SENT);
     told("second", false, CORE_SENT);
     expect_log(CORE_GATEWAY_REPLACED, "one");
     expect_nothing();
     expect_gateways(2, 1);
-    ck_assert_uint_eq(world_metrics.gateways_replaced_total, 1);
+}
 
+START_TEST(the_newer_of_two_has_the_name_and_the_older_goes_on)
+{
+    twins();
     world_hello("one", "one", 5); /* again: no news */
-    told("one", true, CORE_SENT);
+    ck_assert_uint_eq(bus_frame_type(take_frame("one")), BUS_WELCOME);
     world_hello("second", "one", 6);
-    told("second", false, CORE_SENT);
+    ck_assert_uint_eq(bus_frame_type(take_frame("second")), BUS_WELCOME);
     expect_nothing();
     expect_gateways(2, 1);
     ck_assert_uint_eq(world_metrics.gateways_replaced_total, 1);
@@ -129,11 +166,26 @@ START_TEST(the_older_of_two_is_told_when_it_joins)
 {
     world_gateway("one", 6);
     world_hello("old", "one", 5); /* as after a restart of the broker */
-    expect_log(CORE_GATEWAY_JOINED, "one");
+    joined("old", "one");
     told("old", true, CORE_SENT);
+    probed("one", CORE_SENT);
     expect_log(CORE_GATEWAY_REPLACED, "one");
     expect_nothing();
     expect_gateways(2, 1);
+}
+END_TEST
+
+START_TEST(newer_means_started_later)
+{
+    hello_at("late", 1, 2000);
+    joined("late", "one");
+    told("late", false, CORE_SENT);
+    hello_at("early", 2, 1000);
+    joined("early", "one");
+    told("early", true, CORE_SENT);
+    probed("late", CORE_SENT);
+    expect_log(CORE_GATEWAY_REPLACED, "one");
+    expect_nothing();
 }
 END_TEST
 
@@ -141,24 +193,11 @@ START_TEST(of_two_that_started_at_once_one_has_the_name)
 {
     for (int order = 0; order < 2; order++) {
         world_start();
-        for (int i = 0; i < 2; i++) {
-            uint64_t incarnation = i == order ? 1 : 2;
-            struct buffer frame = {0};
-            bus_put_hello(&frame, &(struct bus_hello){.version = BUS_VERSION,
-                                                      .gateway = span_text("one"),
-                                                      .incarnation = incarnation,
-                                                      .started_ms = 1000});
-            world_frame(incarnation == 1 ? "low" : "high", &frame);
-            buffer_free(&frame);
-        }
-        expect_log(CORE_GATEWAY_JOINED, "one");
-        told(order == 0 ? "low" : "high", false, CORE_SENT);
-        expect_log(CORE_GATEWAY_JOINED, "one");
+        hello_at(order == 0 ? "low" : "high", order == 0 ? 1 : 2, 1000);
+        drop_effects();
+        hello_at(order == 0 ? "high" : "low", order == 0 ? 2 : 1, 1000);
+        joined(order == 0 ? "high" : "low", "one");
         told("low", true, CORE_SENT);
-        if (order == 0)
-            told("high", false, CORE_SENT);
-        expect_log(CORE_GATEWAY_REPLACED, "one");
-        expect_nothing();
     }
 }
 END_TEST
@@ -167,7 +206,7 @@ START_TEST(of_a_gateway_that_died_and_was_started_again_nothing_is_said)
 {
     world_gateway("one", 5);
     world_hello("second", "one", 6);
-    expect_log(CORE_GATEWAY_JOINED, "one");
+    joined("second", "one");
     told("one", true, CORE_GONE);
     told("second", false, CORE_SENT);
     expect_log(CORE_GATEWAY_LEFT, "one");
@@ -177,19 +216,31 @@ START_TEST(of_a_gateway_that_died_and_was_started_again_nothing_is_said)
 }
 END_TEST
 
+START_TEST(one_that_died_is_found_out_also_when_the_clock_went_back)
+{
+    world_gateway("one", 6);
+    world_hello("second", "one", 5);
+    joined("second", "one");
+    told("second", true, CORE_SENT);
+    probed("one", CORE_GONE);
+    expect_log(CORE_GATEWAY_REPLACED, "one");
+    expect_log(CORE_GATEWAY_LEFT, "one");
+    expect_log(CORE_GATEWAY_REINSTATED, "one");
+    told("second", false, CORE_SENT);
+    expect_nothing();
+    expect_gateways(1, 0);
+}
+END_TEST
+
 START_TEST(the_name_goes_back_to_the_newest_that_is_left)
 {
-    world_gateway("one", 5);
-    world_hello("second", "one", 6);
+    twins();
     world_hello("third", "one", 7);
-    expect_log(CORE_GATEWAY_JOINED, "one");
-    told("one", true, CORE_SENT);
-    told("second", false, CORE_SENT);
-    expect_log(CORE_GATEWAY_JOINED, "one");
+    joined("third", "one");
     told("second", true, CORE_SENT);
     struct span frame;
     party_t *third = take_unsent_frame("third", &frame);
-    drop_effects();
+    expect_log(CORE_GATEWAY_REPLACED, "one");
     expect_gateways(3, 2);
 
     core_sent(world, third, CORE_GONE);
@@ -201,26 +252,30 @@ START_TEST(the_name_goes_back_to_the_newest_that_is_left)
 }
 END_TEST
 
+static void figures_of(const char *peer)
+{
+    struct buffer frame = {0}, values = {0};
+    figures_put(&values, &(struct figures){0});
+    bus_put_figures(&frame, &(struct bus_figures){.values = buffer_span(&values)});
+    world_frame(peer, &frame);
+    buffer_free(&frame);
+    buffer_free(&values);
+}
+
 START_TEST(a_lost_word_of_the_replacement_is_said_again)
 {
     world_gateway("one", 5);
     world_hello("second", "one", 6);
-    expect_log(CORE_GATEWAY_JOINED, "one");
+    joined("second", "one");
     told("one", true, CORE_DROPPED); /* its queue is full */
     told("second", false, CORE_SENT);
     expect_nothing();
     expect_gateways(2, 0);
-    for (int i = 0; i < 2; i++) {
-        struct buffer frame = {0};
-        bus_put_figures(&frame, &(struct bus_figures){0});
-        world_frame("one", &frame);
-        buffer_free(&frame);
-        if (i == 0) {
-            told("one", true, CORE_SENT);
-            expect_log(CORE_GATEWAY_REPLACED, "one");
-        }
-        expect_nothing();
-    }
+    figures_of("one");
+    told("one", true, CORE_SENT);
+    expect_log(CORE_GATEWAY_REPLACED, "one");
+    figures_of("one");
+    expect_nothing();
     expect_gateways(2, 1);
 }
 END_TEST
@@ -230,23 +285,35 @@ START_TEST(the_same_gateway_by_another_way_is_no_duplicate)
     world_gateway("one", 5);
     world_hello("again", "one", 5); /* its connection broke, and nobody has noticed yet */
     expect_log(CORE_GATEWAY_LEFT, "one");
-    expect_log(CORE_GATEWAY_JOINED, "one");
+    joined("again", "one");
     told("again", false, CORE_SENT);
     expect_nothing();
     expect_gateways(1, 0);
 }
 END_TEST
 
+START_TEST(the_older_of_two_by_another_way_is_welcome_before_it_hears_of_its_name)
+{
+    twins();
+    world_hello("again", "one", 5);
+    expect_log(CORE_GATEWAY_LEFT, "one");
+    joined("again", "one");
+    told("again", true, CORE_SENT);
+    probed("second", CORE_SENT);
+    expect_log(CORE_GATEWAY_REPLACED, "one");
+    expect_nothing();
+    expect_gateways(2, 1);
+}
+END_TEST
+
 START_TEST(another_name_frees_the_first_one)
 {
-    world_gateway("one", 5);
-    world_hello("second", "one", 6);
-    drop_effects();
+    twins();
     world_hello("second", "two", 6);
     expect_log(CORE_GATEWAY_LEFT, "one");
     expect_log(CORE_GATEWAY_REINSTATED, "one");
     told("one", false, CORE_SENT);
-    expect_log(CORE_GATEWAY_JOINED, "two");
+    joined("second", "two");
     told("second", false, CORE_SENT);
     expect_nothing();
     expect_gateways(2, 0);
@@ -359,11 +426,14 @@ int main(void)
     tcase_add_test(tests, a_gateway_that_reconnects_replaces_itself);
     tcase_add_test(tests, the_newer_of_two_has_the_name_and_the_older_goes_on);
     tcase_add_test(tests, the_older_of_two_is_told_when_it_joins);
+    tcase_add_test(tests, newer_means_started_later);
     tcase_add_test(tests, of_two_that_started_at_once_one_has_the_name);
     tcase_add_test(tests, of_a_gateway_that_died_and_was_started_again_nothing_is_said);
+    tcase_add_test(tests, one_that_died_is_found_out_also_when_the_clock_went_back);
     tcase_add_test(tests, the_name_goes_back_to_the_newest_that_is_left);
     tcase_add_test(tests, a_lost_word_of_the_replacement_is_said_again);
     tcase_add_test(tests, the_same_gateway_by_another_way_is_no_duplicate);
+    tcase_add_test(tests, the_older_of_two_by_another_way_is_welcome_before_it_hears_of_its_name);
     tcase_add_test(tests, another_name_frees_the_first_one);
     tcase_add_test(tests, a_gateway_that_is_gone_is_noticed);
     tcase_add_test(tests, a_fence_comes_back_as_it_was);

@@ -284,13 +284,40 @@ START_TEST(after_a_lost_one_nobody_reads_unasked_and_the_link_asks_for_it)
 }
 END_TEST
 
-START_TEST(one_about_everything_stands_for_all_before_it)
+START_TEST(one_behind_which_all_is_forgotten_stands_for_all_before_it)
 {
     given_member(BUS_GRANT_FOREVER);
     struct buffer frame = {0};
-    bus_put_revoke(&frame, &(struct bus_revoke){.number = 9, .mode = BUS_REVOKE_RECHECK});
+    struct bus_revoke all = {.number = 9, .mode = BUS_REVOKE_RECHECK};
+    bus_put_revoke(&frame, &all);
+    ck_assert(!hub_revoke(world.hub, buffer_span(&frame), world.now_ms)); /* it is about all */
+    ck_assert_uint_eq(hub_revoked(world.hub), 0);
+    buffer_reset(&frame);
+    all.scope = BUS_SCOPE_FORGOTTEN;
+    bus_put_revoke(&frame, &all);
     ck_assert(hub_revoke(world.hub, buffer_span(&frame), world.now_ms));
     ck_assert_uint_eq(hub_revoked(world.hub), 9);
+    buffer_free(&frame);
+}
+END_TEST
+
+/* A welcome that comes while the link is up says what the broker has sent, and not what came. */
+START_TEST(a_welcome_does_not_make_up_for_what_was_lost)
+{
+    given_member(BUS_GRANT_FOREVER);
+    struct buffer frame = {0};
+    bus_put_revoke(&frame, &(struct bus_revoke){.number = 2, .mode = BUS_REVOKE_DISCONNECT});
+    ck_assert(!hub_revoke(world.hub, buffer_span(&frame), world.now_ms));
+    hub_broker_up(world.hub, hub_broker(world.hub), 2, world.now_ms);
+    ck_assert_uint_eq(hub_revoked(world.hub), 0);
+    for (uint64_t number = 1; number <= 2; number++) {
+        buffer_reset(&frame);
+        bus_put_revoke(&frame,
+                       &(struct bus_revoke){.number = number, .mode = BUS_REVOKE_DISCONNECT});
+        ck_assert(hub_revoke(world.hub, buffer_span(&frame), world.now_ms));
+    }
+    ck_assert_uint_eq(hub_revoked(world.hub), 2);
+    ck_assert_uint_eq(metrics()->revocations_total, 2);
     buffer_free(&frame);
 }
 END_TEST
@@ -312,7 +339,8 @@ int main(void)
     tcase_add_test(tests, what_was_missed_is_applied_before_the_welcome);
     tcase_add_test(tests, what_is_no_revocation_is_counted_and_not_confirmed);
     tcase_add_test(tests, after_a_lost_one_nobody_reads_unasked_and_the_link_asks_for_it);
-    tcase_add_test(tests, one_about_everything_stands_for_all_before_it);
+    tcase_add_test(tests, one_behind_which_all_is_forgotten_stands_for_all_before_it);
+    tcase_add_test(tests, a_welcome_does_not_make_up_for_what_was_lost);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
