@@ -1,12 +1,20 @@
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
-/* cgroup - how much memory the kernel allows this process.
+/* cgroup - how much memory the kernel allows this process and those it shares a limit with.
  *
- * The smallest memory.max of its cgroup and of those above it, in bytes; 0: none has one, or they
- * cannot be read. Version 2 of cgroups only (man 7 cgroups): Debian's since 11.
+ * Of its cgroup and those above it the one that is nearest to its limit counts. What it uses is all
+ * that it would be killed for: also what the kernel keeps for its sockets, but no pages of files
+ * that the kernel may drop. Version 2 of cgroups only (man 7 cgroups): Debian's since 11.
  */
-uint64_t cgroup_memory_max(void);
+struct cgroup_memory {
+    uint64_t max_bytes; /* memory.max; 0: there is no limit */
+    uint64_t used_bytes;
+};
 
-/* The same, of the cgroup that the file `own` names (as /proc/self/cgroup does), below `root`. */
-uint64_t cgroup_memory_max_in(const char *own, const char *root);
+/* False: it could not be found out now, for want of descriptors. Takes some ten system calls. */
+bool cgroup_memory(struct cgroup_memory *out);
+
+/* The same of the cgroup that the file `own` names (as /proc/self/cgroup does), below `root`. */
+bool cgroup_memory_in(const char *own, const char *root, struct cgroup_memory *out);

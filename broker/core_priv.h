@@ -178,9 +178,8 @@ void core_void(core_t *core, stream_header_t *header, int64_t now_ms);
 void core_gateway_left(core_t *core, party_t *gateway);
 /* For the log, with the gateway's name. */
 void core_tell_gateway(core_t *core, enum core_effect_kind kind, const party_t *gateway);
-/* Each second: whether it does its work. One that hangs, or drains, leaves its name to an older
- * one. */
-void core_gateway_leads(core_t *core, party_t *gateway, bool leads);
+/* Who has its name? One that hangs, drains or is not ready leaves it to an older one. */
+void core_settle_name(core_t *core, party_t *gateway);
 /* It has taken a frame, so it is there; or the frame was lost. */
 void core_gateway_took(core_t *core, party_t *gateway, bool lost);
 

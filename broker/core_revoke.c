@@ -173,9 +173,13 @@ static void send_from(core_t *core, party_t *gateway, uint64_t number)
             (void)send_frame(core, gateway, buffer_span(&self->log[number % self->settings.kept]));
 }
 
-static uint64_t oldest(const revocations_t *self)
+/* From which on all are kept; the next one's number when none is. */
+static uint64_t first_kept(const revocations_t *self)
 {
-    return self->number > self->settings.kept ? self->number - self->settings.kept + 1 : 1;
+    uint64_t first = self->number + 1;
+    while (is_kept(self, first - 1))
+        first--;
+    return first;
 }
 
 /* Does the log have all that the gateway lacks? */
@@ -199,15 +203,14 @@ void core_revocations_send(core_t *core, party_t *gateway, const struct bus_hell
         send_from(core, gateway, hello->revoked + 1);
         return;
     }
+    uint64_t first = first_kept(self);
     core->metrics->revocations_unknown_total++;
     bus_put_revoke(effects_begin(&core->effects),
-                   &(struct bus_revoke){.number = self->number,
+                   &(struct bus_revoke){.number = first - 1,
                                         .mode = BUS_REVOKE_RECHECK,
                                         .scope = BUS_SCOPE_FORGOTTEN});
     (void)core_end_send(core, gateway);
-    /* It comes from another life of the broker: what was said in this one is for it, too. */
-    if (hello->broker != core->nonce)
-        send_from(core, gateway, oldest(self));
+    send_from(core, gateway, first);
 }
 
 /* --- confirmations --- */

@@ -8,6 +8,8 @@
 /* The same by the broker's own seconds, of which a broker that hangs counts none. */
 #define QUIET_SILENT 3
 #define QUIET_HANGS  4
+/* So long it may be before it is ready. */
+#define UNREADY_MS 6000
 
 /* --- what comes in --- */
 
@@ -40,10 +42,18 @@ static bool is_silent(const party_t *gateway, int64_t now_ms)
 
 /* --- each second --- */
 
-static bool leads(const party_t *gateway)
+/* Does it do its work, so that it may have its name before an older one? To be ready takes a moment
+ * after the start; one that is replaced is not ready because of that. */
+static bool leads(const party_t *gateway, int64_t now_ms)
 {
-    return gateway->quiet <= QUIET_HANGS &&
-           !(gateway->figures_count > 0 && gateway->figures.draining);
+    const struct figures *figures = &gateway->figures;
+    if (gateway->quiet > QUIET_HANGS)
+        return false;
+    if (gateway->figures_count == 0)
+        return true;
+    bool is_unfit =
+        !figures->ready && !gateway->replaced && now_ms - gateway->welcome_ms >= UNREADY_MS;
+    return !figures->draining && !is_unfit;
 }
 
 struct round {
@@ -61,7 +71,15 @@ static void count_silent(party_t *party, void *arg)
     round->silent += is_silent(party, round->now_ms);
     if (party->quiet++ == QUIET_SILENT)
         core_tell_gateway(round->core, CORE_GATEWAY_SILENT, party);
-    core_gateway_leads(round->core, party, leads(party));
+    bool does = leads(party, round->now_ms);
+    party->unsettled = party->unsettled || does != party->leads;
+    party->leads = does;
+}
+
+static void settle(party_t *party, void *arg)
+{
+    if (party->unsettled)
+        core_settle_name(arg, party);
 }
 
 static double per_second(uint64_t before, uint64_t now, int64_t ms)
@@ -89,6 +107,7 @@ void core_status_second(core_t *core, int64_t now_ms)
     struct round round = {.core = core, .now_ms = now_ms};
     measure_rates(&core->rates, core->metrics, now_ms);
     parties_visit(core->parties, count_silent, &round);
+    parties_visit(core->parties, settle, core);
     core->metrics->gateways_silent = round.silent;
     core->metrics->workers_silent = round.workers;
 }

@@ -46,22 +46,23 @@ static bool is_newer(const party_t *one, const party_t *other)
     return one->incarnation > other->incarnation;
 }
 
-static bool is_meant(const party_t *party, const struct namesakes *all)
+static bool has_name(const party_t *party, const struct namesakes *all)
 {
-    return party->welcome && party->leads && span_equal(name_of(party), all->name);
+    return party->welcome && span_equal(name_of(party), all->name);
 }
 
 static void find_newest(party_t *party, void *arg)
 {
     struct namesakes *all = arg;
-    if (is_meant(party, all) && (!all->newest || is_newer(party, all->newest)))
+    if (has_name(party, all) && party->leads && (!all->newest || is_newer(party, all->newest)))
         all->newest = party;
 }
 
 static void send_standing(core_t *core, party_t *gateway)
 {
     bus_put_standing(effects_begin(&core->effects),
-                     &(struct bus_standing){.replaced = gateway->replaced});
+                     &(struct bus_standing){.replaced = gateway->replaced,
+                                            .revoked = core_revocation_number(core)});
     gateway->tell = !core_end_send(core, gateway);
 }
 
@@ -71,13 +72,14 @@ static void forget_replaced(core_t *core, party_t *gateway)
     gateway->replaced = gateway->knows = false;
 }
 
+/* Of one that does not do its work nothing is said but that. */
 static void settle_one(party_t *party, void *arg)
 {
     struct namesakes *all = arg;
-    bool replaced = party != all->newest;
-    if (!is_meant(party, all) || replaced == party->replaced)
+    bool replaced = party->leads && party != all->newest;
+    if (!has_name(party, all) || replaced == party->replaced)
         return;
-    if (party->knows)
+    if (party->knows && party->leads)
         core_tell_gateway(all->core, CORE_GATEWAY_REINSTATED, party);
     forget_replaced(all->core, party);
     party->replaced = replaced;
@@ -92,11 +94,9 @@ static party_t *settle_name(core_t *core, struct span name)
     return all.newest;
 }
 
-void core_gateway_leads(core_t *core, party_t *gateway, bool leads)
+void core_settle_name(core_t *core, party_t *gateway)
 {
-    if (gateway->leads == leads)
-        return;
-    gateway->leads = leads;
+    gateway->unsettled = false;
     (void)settle_name(core, name_of(gateway));
 }
 
@@ -155,11 +155,14 @@ static void drop_old_link(party_t *party, void *arg)
         return;
     drop_questions(newcomer->core, party);
     leave(newcomer->core, party);
+    if (!span_equal(name_of(party), name_of(newcomer->party)))
+        (void)settle_name(newcomer->core, name_of(party));
 }
 
 static void begin(core_t *core, party_t *gateway)
 {
     gateway->welcome = gateway->leads = true;
+    gateway->unsettled = false;
     gateway->welcome_ms = gateway->heard_ms;
     gateway->figures_count = 0;
     gateway->quiet = 0;

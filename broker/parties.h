@@ -48,6 +48,7 @@ typedef struct party {
     bool welcome;                 /* said hello and was not refused */
     bool refused;                 /* and that was logged */
     bool leads;                   /* it does its work: so it may have its name before older ones */
+    bool unsettled;               /* that has changed, and who has the name was not looked at yet */
     bool replaced;                /* a newer gateway has its name */
     bool knows;                   /* and it has taken a frame since, so it lives; that was logged */
     bool tell;                    /* a frame to it was lost, maybe the one that says so */

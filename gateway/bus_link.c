@@ -177,13 +177,13 @@ static void greet(bus_link_t *self)
     uv_timer_start(&self->greeter, on_greeter, sent ? HELLO_AGAIN_MS : HELLO_BLOCKED_MS, 0);
 }
 
+/* Also one that greeted again because revocations were missing: to the hub it was up. */
 static void link_down(bus_link_t *self, int64_t now_ms)
 {
     uv_timer_stop(&self->greeter);
-    if (self->state == LINK_UP) {
+    if (hub_metrics(self->hub, now_ms)->broker_up)
         log_warn("broker_lost", LOG_UINT("broker", self->broker));
-        hub_broker_down(self->hub, now_ms);
-    }
+    hub_broker_down(self->hub, now_ms);
     self->state = LINK_DOWN;
 }
 
@@ -197,16 +197,24 @@ static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
     bool is_known = self->state == LINK_UP && self->broker == welcome.broker;
     if (is_known || self->state == LINK_DOWN) /* an answer to a link that is gone */
         return;
+    if (!hub_broker_up(self->hub, welcome.broker, welcome.revoked, now_ms))
+        return; /* the next hello asks for what is missing */
     log_info("broker_connected", LOG_SPAN("node", welcome.node), LOG_UINT("broker", welcome.broker),
              LOG_UINT("version", welcome.version));
     uv_timer_stop(&self->greeter);
     buffer_reset(&self->refusal);
     self->state = LINK_UP;
     self->broker = welcome.broker;
-    hub_broker_up(self->hub, welcome.broker, welcome.revoked, now_ms);
 }
 
-static void on_standing(bus_link_t *self, struct span frame)
+/* Once: while it greets, everything that is missing comes. */
+static void ask_for_missed(bus_link_t *self)
+{
+    if (self->state == LINK_UP)
+        greet(self);
+}
+
+static void on_standing(bus_link_t *self, struct span frame, int64_t now_ms)
 {
     static const char why[] = "a newer gateway has this one's name";
     struct bus_standing standing;
@@ -219,6 +227,8 @@ static void on_standing(bus_link_t *self, struct span frame)
     else if (!standing.replaced && self->is_replaced)
         log_info("reinstated", LOG_TEXT("gateway", self->name));
     self->is_replaced = standing.replaced;
+    if (self->state == LINK_UP && !hub_check_revoked(self->hub, standing.revoked, now_ms))
+        ask_for_missed(self);
 }
 
 static void on_refused(bus_link_t *self, struct span frame, int64_t now_ms)
@@ -278,7 +288,7 @@ static void on_control(bus_link_t *self, struct span frame, int64_t now_ms)
         on_refused(self, frame, now_ms);
         break;
     case BUS_STANDING:
-        on_standing(self, frame);
+        on_standing(self, frame, now_ms);
         break;
     case BUS_ANSWER:
         hub_answer(self->hub, frame, now_ms);
@@ -294,7 +304,7 @@ static void on_control(bus_link_t *self, struct span frame, int64_t now_ms)
         break;
     case BUS_REVOKE: /* those that were missed come before welcome */
         if (!hub_revoke(self->hub, frame, now_ms))
-            greet(self);
+            ask_for_missed(self);
         break;
     default:
         self->metrics->bus_dropped_total++;

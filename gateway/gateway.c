@@ -7,7 +7,6 @@
 #include <uv.h>
 
 #include "admin/admin_http.h"
-#include "admin/cgroup.h"
 #include "admin/reload.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -257,7 +256,7 @@ static void on_report(uv_timer_t *timer)
     struct readiness seen = readiness(self, now_ms);
     struct report report = {.hub = hub_metrics(self->hub, now_ms),
                             .uptime_ms = now_ms - self->started_ms,
-                            .memory_bytes = self->heap.used_bytes,
+                            .memory_bytes = self->heap.resident_bytes,
                             .is_ready = readiness_is_ready(&seen),
                             .is_draining = self->is_draining};
     struct buffer frame = {0};
@@ -277,7 +276,8 @@ static void write_metrics(void *arg, struct buffer *to)
     self->metrics.reloads_total = reloads.done;
     self->metrics.reloads_refused_total = reloads.refused;
     self->metrics.settings_read_seconds = reloads.read_s;
-    self->metrics.memory_bytes = self->heap.used_bytes;
+    self->metrics.memory_bytes = self->heap.resident_bytes;
+    self->metrics.memory_used_bytes = self->heap.watch.used_bytes;
     self->metrics.memory_limit_bytes = self->heap.watch.limit_bytes;
     io_metrics_write(to, hub_metrics(self->hub, clock_monotonic_ms()), &self->metrics);
 }
@@ -338,8 +338,7 @@ static void set_times(gateway_t *self)
 {
     self->duty.length_ns = self->options->gateway.gather_ms * 1000000;
     self->watch.limit_ms = (int64_t)self->options->gateway.broker_lost_seconds * 1000;
-    self->heap.watch.limit_bytes =
-        memory_watch_limit(self->options->gateway.memory_bytes, cgroup_memory_max());
+    self->heap.limit_bytes = self->options->gateway.memory_bytes;
 }
 
 static bool apply(void *arg, struct buffer *why)

@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 
+#include "admin/cgroup.h"
 #include "admin/resident.h"
 #include "common/log.h"
 
@@ -18,16 +19,30 @@ static void tidy(struct heap *self, uint64_t came_total, int64_t now_ms)
     malloc_trim(0);
 }
 
+/* What cannot be found out now, for want of descriptors, is as it was. */
+static bool measure(struct heap *self)
+{
+    struct cgroup_memory cgroup;
+    uint64_t resident = resident_bytes();
+    if (resident)
+        self->resident_bytes = resident;
+    if (self->limit_bytes)
+        return memory_watch_look(&self->watch, self->limit_bytes, self->resident_bytes);
+    if (!cgroup_memory(&cgroup))
+        return false;
+    return memory_watch_look(&self->watch, memory_watch_share(cgroup.max_bytes), cgroup.used_bytes);
+}
+
 bool heap_look(struct heap *self, uint64_t came_total, int64_t now_ms)
 {
-    self->used_bytes = resident_bytes();
-    bool changed = memory_watch_look(&self->watch, self->used_bytes);
-    if (changed && self->watch.is_short)
-        log_error("memory_short", LOG_UINT("bytes", self->used_bytes),
-                  LOG_UINT("limit", self->watch.limit_bytes));
+    bool changed = measure(self);
+    const struct memory_watch *watch = &self->watch;
+    if (changed && watch->is_short)
+        log_error("memory_short", LOG_UINT("bytes", watch->used_bytes),
+                  LOG_UINT("limit", watch->limit_bytes));
     else if (changed)
-        log_info("memory_enough", LOG_UINT("bytes", self->used_bytes),
-                 LOG_UINT("limit", self->watch.limit_bytes));
+        log_info("memory_enough", LOG_UINT("bytes", watch->used_bytes),
+                 LOG_UINT("limit", watch->limit_bytes));
     tidy(self, came_total, now_ms);
     return changed;
 }

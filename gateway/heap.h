@@ -11,8 +11,9 @@
  * milliseconds, so it is done after many connections, or when memory is short, and not often.
  */
 struct heap {
+    uint64_t limit_bytes; /* of resident memory; 0: what the cgroup says */
+    uint64_t resident_bytes;
     struct memory_watch watch;
-    uint64_t used_bytes;   /* resident memory, when it was looked at last */
     int64_t tidy_at_ms;    /* not before */
     uint64_t tidied_total; /* connections accepted until it was tidied last */
 };

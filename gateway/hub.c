@@ -241,12 +241,15 @@ uint64_t hub_revoked(const hub_t *self)
     return self->revoked;
 }
 
-void hub_broker_up(hub_t *self, uint64_t broker, uint64_t revoked, int64_t now_ms)
+bool hub_broker_up(hub_t *self, uint64_t broker, uint64_t revoked, int64_t now_ms)
 {
     self->now_ms = now_ms;
+    if (self->broker == 0) /* the first one: there is nothing that could have been revoked */
+        self->revoked = revoked;
+    if (!hub_check_revoked(self, revoked, now_ms))
+        return false;
     if (self->broker_is_up && self->broker == broker)
-        return; /* what it has applied since then says more than the broker's number */
-    self->revoked = revoked;
+        return true;
     self->broker_is_up = true;
     self->broker = broker;
     self->metrics.broker_up = 1;
@@ -254,6 +257,7 @@ void hub_broker_up(hub_t *self, uint64_t broker, uint64_t revoked, int64_t now_m
     interests_unsync(self);
     guards_ask(self);
     relays_send(self);
+    return true;
 }
 
 void hub_broker_down(hub_t *self, int64_t now_ms)

@@ -127,8 +127,9 @@ void hub_relay_abandon(hub_t *self, relay_t **relay_p);
 
 /* The control link works (welcome came). A broker nonce that differs from the last one, or a link
  * that was down in between, makes all addresses unsynced: they are fenced and asked again.
- * `revoked` is the number of that broker's last revocation: all up to it were applied. */
-void hub_broker_up(hub_t *self, uint64_t broker, uint64_t revoked, int64_t now_ms);
+ * `revoked` is the number of that broker's last revocation. False: some before it have not come,
+ * and the link does not count as up; say hello again. */
+bool hub_broker_up(hub_t *self, uint64_t broker, uint64_t revoked, int64_t now_ms);
 /* The link is gone: subscriptions are answered with a temporary error until it is back. */
 void hub_broker_down(hub_t *self, int64_t now_ms);
 /* The SUB socket lost its connection: publications may have been missed. */
@@ -140,9 +141,11 @@ void hub_answer(hub_t *self, struct span frame, int64_t now_ms);
 /* One frame presence_ask: it is answered at once. */
 void hub_presence_ask(hub_t *self, struct span frame, int64_t now_ms);
 /* One frame revoke, also before hub_broker_up: what it takes away is gone when this returns. False:
- * some in front of it were lost, and it was not applied: until the broker has sent them again,
- * which the next hello asks for, nobody gets anything without being asked about. */
+ * some in front of it were lost, and it was not applied: everybody who reads is asked about, and
+ * the broker sends it again after the next hello. */
 bool hub_revoke(hub_t *self, struct span frame, int64_t now_ms);
+/* The broker's last revocation has this number. False: as above. */
+bool hub_check_revoked(hub_t *self, uint64_t revoked, int64_t now_ms);
 /* One frame relay of another gateway: it is answered at once. */
 void hub_relay(hub_t *self, struct span frame, int64_t now_ms);
 /* One frame relayed. */

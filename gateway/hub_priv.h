@@ -253,7 +253,8 @@ struct hub {
 
     bool broker_is_up;
     uint64_t broker;
-    uint64_t revoked; /* the last revocation of that broker that was applied */
+    uint64_t revoked;        /* the last revocation of that broker that was applied */
+    bool misses_revocations; /* some behind it were lost, and everybody is asked about */
     uint64_t canary_broker, canary;
     uint64_t canaries;    /* heard in all */
     int64_t canary_at_ms; /* 0: never */

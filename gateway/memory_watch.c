@@ -1,17 +1,18 @@
 #include "gateway/memory_watch.h"
 
-uint64_t memory_watch_limit(uint64_t setting_bytes, uint64_t allowed_bytes)
+uint64_t memory_watch_share(uint64_t allowed_bytes)
 {
-    return setting_bytes ? setting_bytes : allowed_bytes / 5 * 4;
+    return allowed_bytes / 5 * 4;
 }
 
-bool memory_watch_look(struct memory_watch *self, uint64_t used_bytes)
+bool memory_watch_look(struct memory_watch *self, uint64_t limit_bytes, uint64_t used_bytes)
 {
-    uint64_t limit = self->limit_bytes;
     bool was_short = self->is_short;
-    if (limit == 0 || used_bytes < limit - limit / 16)
+    self->limit_bytes = limit_bytes;
+    self->used_bytes = used_bytes;
+    if (limit_bytes == 0 || used_bytes < limit_bytes - limit_bytes / 16)
         self->is_short = false;
-    else if (used_bytes >= limit)
+    else if (used_bytes >= limit_bytes)
         self->is_short = true;
     return self->is_short != was_short;
 }

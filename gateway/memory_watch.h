@@ -9,11 +9,12 @@
  */
 struct memory_watch {
     uint64_t limit_bytes; /* 0: none */
+    uint64_t used_bytes;  /* what counts against it */
     bool is_short;        /* newcomers are turned away */
 };
 
-/* What the setting says, or else four fifths of what the kernel allows (0: no limit). */
-uint64_t memory_watch_limit(uint64_t setting_bytes, uint64_t allowed_bytes);
+/* Of what the kernel allows, so much may be used: the rest is for what those who are there need. */
+uint64_t memory_watch_share(uint64_t allowed_bytes);
 
-/* With so much in use. True: is_short has changed. It ends a little below the limit, not at it. */
-bool memory_watch_look(struct memory_watch *self, uint64_t used_bytes);
+/* True: is_short has changed. It ends a little below the limit, not at it. */
+bool memory_watch_look(struct memory_watch *self, uint64_t limit_bytes, uint64_t used_bytes);

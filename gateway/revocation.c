@@ -345,10 +345,30 @@ static bool revoke_subscriptions(hub_t *self, const struct bus_revoke *revoke)
 
 /* Whom the lost ones were about is not known: nobody goes on reading unasked. It has no number that
  * the broker waits for. */
-static void take_from_all(hub_t *self)
+static bool take_from_all(hub_t *self)
 {
-    self->metrics.revocations_missed_total++;
-    (void)revoke_subscriptions(self, &(struct bus_revoke){.mode = BUS_REVOKE_RECHECK});
+    return revoke_subscriptions(self, &(struct bus_revoke){.mode = BUS_REVOKE_RECHECK});
+}
+
+/* The link asks for what is missing; what comes behind it is sent again then. */
+static bool miss(hub_t *self)
+{
+    if (!self->misses_revocations) {
+        self->metrics.revocations_missed_total++;
+        self->misses_revocations = true;
+        (void)take_from_all(self);
+    }
+    return false;
+}
+
+static bool apply(hub_t *self, const struct bus_revoke *revoke)
+{
+    if (revoke->scope & BUS_SCOPE_FORGOTTEN)
+        return take_from_all(self);
+    if (revoke->mode != BUS_REVOKE_DISCONNECT)
+        return revoke_subscriptions(self, revoke);
+    disconnect(self, revoke);
+    return true;
 }
 
 bool hub_revoke(hub_t *self, struct span frame, int64_t now_ms)
@@ -360,20 +380,21 @@ bool hub_revoke(hub_t *self, struct span frame, int64_t now_ms)
         self->metrics.publications_malformed_total++;
         return true;
     }
-    bool is_next = !self->broker_is_up || revoke.scope & BUS_SCOPE_FORGOTTEN ||
-                   revoke.number == self->revoked + 1;
-    if (!is_next && revoke.number <= self->revoked)
+    bool is_forgotten = revoke.scope & BUS_SCOPE_FORGOTTEN;
+    if (!is_forgotten && revoke.number <= self->revoked)
         return true; /* sent again, and applied before */
-    if (!is_next) {
-        take_from_all(self);
-        return false;
-    }
+    if (!is_forgotten && revoke.number != self->revoked + 1)
+        return miss(self);
     self->metrics.revocations_total++;
-    if (revoke.mode == BUS_REVOKE_DISCONNECT)
-        disconnect(self, &revoke);
-    else if (!revoke_subscriptions(self, &revoke))
+    if (!apply(self, &revoke))
         return false;
-    if (self->broker_is_up) /* before that, welcome says whose number it is */
-        self->revoked = revoke.number;
+    self->revoked = revoke.number;
+    self->misses_revocations = false;
     return true;
+}
+
+bool hub_check_revoked(hub_t *self, uint64_t revoked, int64_t now_ms)
+{
+    self->now_ms = now_ms;
+    return self->revoked == revoked || miss(self);
 }

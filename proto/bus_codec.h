@@ -87,7 +87,7 @@ enum bus_revoke_mode {
 #define BUS_SCOPE_RESOURCE   0x08 /* exactly this one */
 #define BUS_SCOPE_TYPE       0x10
 #define BUS_SCOPE_SUBSCRIBER 0x20 /* whose id is this one, which may be empty */
-/* Those before it are not known any more: it stands for them all. */
+/* Those up to its number are not known any more: it stands for them all, and is not confirmed. */
 #define BUS_SCOPE_FORGOTTEN 0x40
 
 /* struct bus_hello, bus_welcome, ..., bus_question, bus_reply, ... from the table. */

@@ -140,7 +140,7 @@ export class Checker {
 
   _attempt({ t, n, address }) {
     if (this.#attempts.has(n)) this.#violate('I3', `number ${n} is used twice`);
-    this.#attempts.set(n, { t, address, outcome: null });
+    this.#attempts.set(n, { t, address, outcome: null, pace: this.#pace });
   }
 
   _ack(record) {
@@ -244,7 +244,7 @@ export class Checker {
     if (!attempt) return this.#violate('I5', `${one.key} got ${n}, which nobody published`);
     if (attempt.address !== one.address) this.#violate('I5', `${one.key} got ${n}, which is for ${attempt.address}`);
     attempt.isDelivered = true;
-    if (this.#pace && !recovered && !this.#aside.has(record.herd)) this.#pace.push(t - attempt.t);
+    if (!this.#aside.has(record.herd)) attempt.pace?.push(t - attempt.t);
     if (t - attempt.t > LATE_MS) this.#late(record, `${n} to ${one.key} after ${Math.round(t - attempt.t)} ms`);
   }
 

@@ -532,7 +532,7 @@ export const faults = [
 
       const { rss } = await footprint(one.child);
       await crowd(world, one, 'gateway one takes all the memory that it may take', async () => {
-        await reload(world.cluster, one.child, { gateway: { memory_bytes: Math.max(1, rss - 1024 * 1024) } });
+        await reload(world.cluster, one.child, { gateway: { memory_bytes: Math.round(rss / 2) } });
         await one.child.event('memory_short');
       });
       if ((await one.metric('refused_memory_total')) === 0) world.broken('I4', 'nobody was refused for want of memory');

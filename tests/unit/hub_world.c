@@ -426,6 +426,7 @@ uint64_t world_revoke(struct world *self, struct bus_revoke revoke)
     revoke.number = ++self->revocations;
     bus_put_revoke(&frame, &revoke);
     push(&self->answers, buffer_span(&frame));
+    push(&self->said, buffer_span(&frame));
     buffer_free(&frame);
     return revoke.number;
 }
@@ -468,9 +469,24 @@ void world_break_link(struct world *self)
     take_effects(self);
 }
 
+/* Another broker knows nothing of what this gateway has applied. */
+static void forget_revocations(struct world *self)
+{
+    struct buffer frame = {0};
+    bus_put_revoke(&frame, &(struct bus_revoke){.number = self->revocations,
+                                                .mode = BUS_REVOKE_RECHECK,
+                                                .scope = BUS_SCOPE_FORGOTTEN});
+    ck_assert(hub_revoke(self->hub, buffer_span(&frame), self->now_ms));
+    buffer_free(&frame);
+}
+
 void world_mend_link(struct world *self)
 {
-    hub_broker_up(self->hub, self->broker, self->revocations, self->now_ms);
+    if (hub_broker(self->hub) != 0 && hub_broker(self->hub) != self->broker)
+        forget_revocations(self);
+    for (size_t i = 0; i < self->said.count; i++) /* again: what came is passed over */
+        ck_assert(hub_revoke(self->hub, buffer_span(&self->said.items[i]), self->now_ms));
+    ck_assert(hub_broker_up(self->hub, self->broker, self->revocations, self->now_ms));
     take_effects(self);
 }
 
@@ -479,6 +495,7 @@ void world_restart_broker(struct world *self)
 {
     world_break_link(self);
     clear(&self->publications);
+    clear(&self->said);
     self->broker++;
     self->canary = 0;
     for (size_t i = 0; i < WORLD_STREAMS; i++)
@@ -585,5 +602,6 @@ void world_close(struct world *self)
     clear(&self->publications);
     clear(&self->questions);
     clear(&self->answers);
+    clear(&self->said);
     hub_destroy(&self->hub);
 }

@@ -69,7 +69,7 @@ struct world {
     struct world_queue {
         struct buffer *items;
         size_t count;
-    } topics, publications, questions, answers;
+    } topics, publications, questions, answers, said; /* said: all revocations */
 };
 
 void world_open(struct world *self, const struct hub_settings *settings);

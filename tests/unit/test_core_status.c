@@ -405,6 +405,7 @@ START_TEST(a_newer_gateway_that_hangs_leaves_its_name_to_the_older_until_it_wake
     }
     expect_standing(&happened, "g", false);
 
+    put_figures("g", &(struct figures){.ready = 1});
     put_figures("h", &(struct figures){.ready = 1}); /* it wakes */
     happened = a_second();
     ck_assert_uint_eq(happened.heard, 1);
@@ -426,6 +427,42 @@ START_TEST(a_newer_gateway_that_drains_leaves_its_name_to_the_older)
     put_figures("g", &(struct figures){.ready = 1});
     put_figures("h", &(struct figures){.draining = 1});
     ck_assert_uint_eq(a_second().told, 0);
+}
+END_TEST
+
+START_TEST(a_newer_gateway_that_is_not_ready_leaves_its_name_to_the_older)
+{
+    twins();
+    for (int i = 0; i < 6; i++) {
+        put_figures("g", &(struct figures){.ready = 0}); /* because it is replaced */
+        put_figures("h", &(struct figures){.ready = 0}); /* it may need a moment */
+        ck_assert_uint_eq(world_metrics.gateways_replaced, 1);
+        struct happened happened = a_second();
+        ck_assert_uint_eq(happened.told, i == 5);
+    }
+    ck_assert_uint_eq(world_metrics.gateways_replaced, 0);
+    put_figures("g", &(struct figures){.ready = 1});
+    put_figures("h", &(struct figures){.ready = 0});
+    ck_assert_uint_eq(a_second().told, 0);
+    put_figures("g", &(struct figures){.ready = 1});
+    put_figures("h", &(struct figures){.ready = 1});
+    struct happened happened = a_second();
+    expect_standing(&happened, "g", true);
+}
+END_TEST
+
+START_TEST(when_both_hang_and_wake_the_newer_has_the_name_again)
+{
+    twins();
+    for (int i = 0; i < 8; i++)
+        ck_assert_uint_eq(a_second().reinstated, 0);
+    ck_assert_uint_eq(world_metrics.gateways_replaced, 0);
+    put_figures("g", &(struct figures){.ready = 1});
+    put_figures("h", &(struct figures){.ready = 1});
+    struct happened happened = a_second();
+    ck_assert_uint_eq(happened.replaced, 1);
+    ck_assert_uint_eq(world_metrics.gateways_replaced, 1);
+    assert_text(json_string_of(json_member(gateway(1), "state")), "replaced");
 }
 END_TEST
 
@@ -498,6 +535,8 @@ int main(void)
     tcase_add_test(tests, of_two_with_one_name_the_older_is_replaced);
     tcase_add_test(tests, a_newer_gateway_that_hangs_leaves_its_name_to_the_older_until_it_wakes);
     tcase_add_test(tests, a_newer_gateway_that_drains_leaves_its_name_to_the_older);
+    tcase_add_test(tests, a_newer_gateway_that_is_not_ready_leaves_its_name_to_the_older);
+    tcase_add_test(tests, when_both_hang_and_wake_the_newer_has_the_name_again);
     tcase_add_test(tests, an_older_gateway_that_hangs_is_told_all_the_same);
     tcase_add_test(tests, names_are_escaped);
     tcase_add_test(tests, the_list_is_bounded);

@@ -214,9 +214,8 @@ START_TEST(the_gateway_remembers_what_it_has_applied)
     world_break_link(&world);
     ck_assert_uint_eq(hub_broker(world.hub), world.broker);
     ck_assert_uint_eq(hub_revoked(world.hub), 2);
-    world.broker++;
     world.revocations = 0;
-    world_mend_link(&world);
+    world_restart_broker(&world);
     ck_assert_uint_eq(hub_broker(world.hub), world.broker);
     ck_assert_uint_eq(hub_revoked(world.hub), 0);
 }
@@ -228,7 +227,7 @@ START_TEST(what_was_missed_is_applied_before_the_welcome)
     world_break_link(&world);
     verdict(STATUS_FORBIDDEN, false, 0);
     revoke_s0(BUS_REVOKE_RECHECK);
-    ck_assert_uint_eq(hub_revoked(world.hub), 0); /* whose number that is, the welcome says */
+    ck_assert_uint_eq(hub_revoked(world.hub), 1);
     published(0);
     expect_nothing();
     ck_assert_uint_eq(metrics()->permits_asked_total, 0);
@@ -308,7 +307,7 @@ START_TEST(a_welcome_does_not_make_up_for_what_was_lost)
     struct buffer frame = {0};
     bus_put_revoke(&frame, &(struct bus_revoke){.number = 2, .mode = BUS_REVOKE_DISCONNECT});
     ck_assert(!hub_revoke(world.hub, buffer_span(&frame), world.now_ms));
-    hub_broker_up(world.hub, hub_broker(world.hub), 2, world.now_ms);
+    ck_assert(!hub_broker_up(world.hub, hub_broker(world.hub), 2, world.now_ms));
     ck_assert_uint_eq(hub_revoked(world.hub), 0);
     for (uint64_t number = 1; number <= 2; number++) {
         buffer_reset(&frame);
@@ -318,7 +317,34 @@ START_TEST(a_welcome_does_not_make_up_for_what_was_lost)
     }
     ck_assert_uint_eq(hub_revoked(world.hub), 2);
     ck_assert_uint_eq(metrics()->revocations_total, 2);
+    ck_assert(hub_broker_up(world.hub, hub_broker(world.hub), 2, world.now_ms));
     buffer_free(&frame);
+}
+END_TEST
+
+START_TEST(a_link_that_lacks_some_is_not_up)
+{
+    given_member(BUS_GRANT_FOREVER);
+    world_break_link(&world);
+    ck_assert(!hub_broker_up(world.hub, hub_broker(world.hub), 1, world.now_ms));
+    ck_assert_uint_eq(metrics()->broker_up, 0);
+    ck_assert_uint_eq(metrics()->revocations_missed_total, 1);
+    revoke_s0(BUS_REVOKE_DENY); /* sent again */
+    world_mend_link(&world);
+    ck_assert_uint_eq(metrics()->broker_up, 1);
+    expect("\"code\":2410");
+}
+END_TEST
+
+START_TEST(the_last_one_that_was_lost_is_missed_by_its_number)
+{
+    given_member(BUS_GRANT_FOREVER);
+    ck_assert(hub_check_revoked(world.hub, 0, world.now_ms));
+    ck_assert(!hub_check_revoked(world.hub, 1, world.now_ms));
+    ck_assert(!hub_check_revoked(world.hub, 1, world.now_ms)); /* everybody is asked about once */
+    ck_assert_uint_eq(metrics()->revocations_missed_total, 1);
+    published(0);
+    expect_nothing();
 }
 END_TEST
 
@@ -341,6 +367,8 @@ int main(void)
     tcase_add_test(tests, after_a_lost_one_nobody_reads_unasked_and_the_link_asks_for_it);
     tcase_add_test(tests, one_behind_which_all_is_forgotten_stands_for_all_before_it);
     tcase_add_test(tests, a_welcome_does_not_make_up_for_what_was_lost);
+    tcase_add_test(tests, a_link_that_lacks_some_is_not_up);
+    tcase_add_test(tests, the_last_one_that_was_lost_is_missed_by_its_number);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
 }
