@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { patience, scenarioWith, within } from './harness.mjs';
+import { patience, scenarioWith, skipLarge, within } from './harness.mjs';
 import { seed, seeded } from './random.mjs';
 
 const connections = 50;
@@ -86,17 +86,19 @@ async function interleavings(cluster, total, channelOf) {
   return done;
 }
 
-scenarioWith('7,000 interleavings on fresh addresses', { gateway: { linger_ms: 0 } }, { timeout: 240000 },
+const [fresh, again] = skipLarge ? [2000, 1000] : [7000, 3000];
+
+scenarioWith(`${fresh} interleavings on fresh addresses`, { gateway: { linger_ms: 0 } }, { timeout: 240000 },
   async (cluster) => {
-    const done = await interleavings(cluster, 7000, (number, round) => `fresh:${number}-${round}`);
-    assert.ok(done >= 7000);
+    const done = await interleavings(cluster, fresh, (number, round) => `fresh:${number}-${round}`);
+    assert.ok(done >= fresh);
     assert.equal(await cluster.metric('lost_told_total'), 0);
   });
 
-scenarioWith('3,000 interleavings on addresses that come and go', { gateway: { linger_ms: 0 } }, { timeout: 240000 },
+scenarioWith(`${again} interleavings on addresses that come and go`, { gateway: { linger_ms: 0 } }, { timeout: 240000 },
   async (cluster) => {
     // Each worker's own few addresses, listened to again and again while they live on.
-    await interleavings(cluster, 3000, (number, round) => `again:${number}-${round % 3}`);
+    await interleavings(cluster, again, (number, round) => `again:${number}-${round % 3}`);
     assert.equal(await cluster.metric('lost_told_total'), 0);
   });
 
