@@ -420,6 +420,7 @@ export const faults = [
         world.inject(text);
         await fail();
         await world.expect(20000, 'I4', 'the broker to say that its store fails', async () => (await httpGet(`${world.cluster.brokerAdmin}/readyz`)).status === 503);
+        await delay(200); // what was acknowledged before is on its way
         const { acknowledged } = world.publisher;
         await world.load(seconds(world, 2, 5));
         const more = world.publisher.acknowledged - acknowledged;
