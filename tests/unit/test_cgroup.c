@@ -135,12 +135,15 @@ END_TEST
 START_TEST(what_cannot_be_opened_is_said)
 {
     char own[256];
-    struct rlimit none = {0, 0};
+    struct rlimit limit;
     struct cgroup_memory memory;
     given("a.slice/b.service", "1000\n", 600, 200);
     path_of(own, "own");
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-    ck_assert(!cgroup_memory_in(own, root, &memory));
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
+    bool known = cgroup_memory_in(own, root, &memory);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert(!known);
 }
 END_TEST
 
