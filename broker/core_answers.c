@@ -19,6 +19,7 @@ bool core_end_send(core_t *core, party_t *gateway)
         return true;
     }
     core->metrics->answers_dropped_total++;
+    gateway->tell = true;
     return false;
 }
 

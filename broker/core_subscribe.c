@@ -60,10 +60,11 @@ static void find_newest(party_t *party, void *arg)
 
 static void send_standing(core_t *core, party_t *gateway)
 {
+    gateway->tell = false;
     bus_put_standing(effects_begin(&core->effects),
                      &(struct bus_standing){.replaced = gateway->replaced,
                                             .revoked = core_revocation_number(core)});
-    gateway->tell = !core_end_send(core, gateway);
+    (void)core_end_send(core, gateway);
 }
 
 static void forget_replaced(core_t *core, party_t *gateway)

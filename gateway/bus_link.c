@@ -207,13 +207,6 @@ static void on_welcome(bus_link_t *self, struct span frame, int64_t now_ms)
     self->broker = welcome.broker;
 }
 
-/* Once: while it greets, everything that is missing comes. */
-static void ask_for_missed(bus_link_t *self)
-{
-    if (self->state == LINK_UP)
-        greet(self);
-}
-
 static void on_standing(bus_link_t *self, struct span frame, int64_t now_ms)
 {
     static const char why[] = "a newer gateway has this one's name";
@@ -228,7 +221,7 @@ static void on_standing(bus_link_t *self, struct span frame, int64_t now_ms)
         log_info("reinstated", LOG_TEXT("gateway", self->name));
     self->is_replaced = standing.replaced;
     if (self->state == LINK_UP && !hub_check_revoked(self->hub, standing.revoked, now_ms))
-        ask_for_missed(self);
+        greet(self);
 }
 
 static void on_refused(bus_link_t *self, struct span frame, int64_t now_ms)
@@ -303,8 +296,8 @@ static void on_control(bus_link_t *self, struct span frame, int64_t now_ms)
         hub_relayed(self->hub, frame, now_ms);
         break;
     case BUS_REVOKE: /* those that were missed come before welcome */
-        if (!hub_revoke(self->hub, frame, now_ms))
-            ask_for_missed(self);
+        if (!hub_revoke(self->hub, frame, now_ms) && self->state == LINK_UP)
+            greet(self); /* once: while it greets, everything that is missing comes */
         break;
     default:
         self->metrics->bus_dropped_total++;

@@ -338,7 +338,7 @@ static void set_times(gateway_t *self)
 {
     self->duty.length_ns = self->options->gateway.gather_ms * 1000000;
     self->watch.limit_ms = (int64_t)self->options->gateway.broker_lost_seconds * 1000;
-    self->heap.limit_bytes = self->options->gateway.memory_bytes;
+    heap_configure(&self->heap, self->options->gateway.memory_bytes);
 }
 
 static bool apply(void *arg, struct buffer *why)

@@ -2,7 +2,6 @@
 
 #include <malloc.h>
 
-#include "admin/cgroup.h"
 #include "admin/resident.h"
 #include "common/log.h"
 
@@ -22,15 +21,21 @@ static void tidy(struct heap *self, uint64_t came_total, int64_t now_ms)
 /* What cannot be found out now, for want of descriptors, is as it was. */
 static bool measure(struct heap *self)
 {
-    struct cgroup_memory cgroup;
+    struct cgroup_memory used;
     uint64_t resident = resident_bytes();
     if (resident)
         self->resident_bytes = resident;
     if (self->limit_bytes)
         return memory_watch_look(&self->watch, self->limit_bytes, self->resident_bytes);
-    if (!cgroup_memory(&cgroup))
+    if (!cgroup_memory(&self->cgroup, &used))
         return false;
-    return memory_watch_look(&self->watch, memory_watch_share(cgroup.max_bytes), cgroup.used_bytes);
+    return memory_watch_look(&self->watch, memory_watch_share(used.max_bytes), used.used_bytes);
+}
+
+void heap_configure(struct heap *self, uint64_t limit_bytes)
+{
+    self->limit_bytes = limit_bytes;
+    cgroup_find(&self->cgroup);
 }
 
 bool heap_look(struct heap *self, uint64_t came_total, int64_t now_ms)

@@ -48,7 +48,7 @@ export class Checker {
   #over = null; // when the fault was over
   #aside = new Set(); // herds whose own fault it is
   #paces = {}; // how long deliveries to the others took, before and during
-  #pace = null; // the one that is being filled
+  #pace = null; // that of what is published now
   #isPaceJudged = false;
   #lastTrouble = { t: 0, text: '' };
 

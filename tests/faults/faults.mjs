@@ -420,7 +420,8 @@ export const faults = [
         world.inject(text);
         await fail();
         await world.expect(20000, 'I4', 'the broker to say that its store fails', async () => (await httpGet(`${world.cluster.brokerAdmin}/readyz`)).status === 503);
-        await delay(200); // what was acknowledged before is on its way
+        // What was acknowledged before is on its way. It comes in front of an answer, of two at the latest.
+        for (let i = 0; i < 2; i++) await world.publisher.backend.ping();
         const { acknowledged } = world.publisher;
         await world.load(seconds(world, 2, 5));
         const more = world.publisher.acknowledged - acknowledged;

@@ -258,7 +258,6 @@ scenarioWith('a gateway that hangs is noticed within 6 seconds, and goes on when
     assert.ok(performance.now() - began < 6000);
     assert.equal((await readiness({ admin: cluster.brokerAdmin })).gateways_silent, 1);
 
-    await until(patience, 'it to hang for long', () => performance.now() - began > 6000);
     const second = new Gateway(cluster, 'twin', await freePort());
     const port = await freePort(); // on a port that they share, the kernel gives the one that hangs its part
     await second.start({ MILLRACE_GATEWAY_LISTEN_PORT: `${port}` });
@@ -270,7 +269,7 @@ scenarioWith('a gateway that hangs is noticed within 6 seconds, and goes on when
     if (release) await release();
     old.signal('SIGCONT');
     await old.event('replaced');
-    assert.equal((await readiness({ admin: cluster.gatewayAdmin })).status, 503);
+    await until(patience, 'it to say so', async () => (await readiness({ admin: cluster.gatewayAdmin })).status === 503);
     assert.equal((await second.readiness()).status, 200);
     await gets(patient, 'news', published);
     assert.ok(!second.child.events.some(({ event }) => event === 'broker_lost'), 'it is not disturbed');

@@ -34,35 +34,6 @@ struct hub_settings world_settings(void)
                                  .audit_ms = 40000};
 }
 
-/* --- queues --- */
-
-static void push(struct world_queue *queue, struct span bytes)
-{
-    queue->items = realloc(queue->items, (queue->count + 1) * sizeof *queue->items);
-    ck_assert_ptr_nonnull(queue->items);
-    struct buffer *item = &queue->items[queue->count++];
-    *item = (struct buffer){0};
-    buffer_put_span(item, bytes);
-}
-
-static bool pull(struct world_queue *queue, struct buffer *out)
-{
-    if (queue->count == 0)
-        return false;
-    *out = queue->items[0];
-    memmove(queue->items, queue->items + 1, --queue->count * sizeof *queue->items);
-    return true;
-}
-
-static void clear(struct world_queue *queue)
-{
-    struct buffer item;
-    while (pull(queue, &item))
-        buffer_free(&item);
-    free(queue->items);
-    *queue = (struct world_queue){0};
-}
-
 /* --- streams --- */
 
 const char *world_channel(size_t stream)
@@ -110,7 +81,7 @@ void world_publish(struct world *self, size_t stream)
     buffer_put(&message, head,
                bus_write_delivery_head(head, stream_key(self, stream, key), epoch, offset));
     put_body(&message, epoch, offset);
-    push(&self->publications, buffer_span(&message));
+    world_queue_push(&self->publications, buffer_span(&message));
     buffer_free(&message);
 }
 
@@ -130,7 +101,7 @@ void world_digest(struct world *self)
                                                   .epoch = self->streams[i].epoch,
                                                   .offset = self->streams[i].position});
     }
-    push(&self->publications, buffer_span(&message));
+    world_queue_push(&self->publications, buffer_span(&message));
     buffer_free(&message);
 }
 
@@ -138,7 +109,7 @@ void world_canary(struct world *self)
 {
     uint8_t message[BUS_CANARY_BYTES];
     bus_write_canary(message, self->broker, ++self->canary);
-    push(&self->publications, span_of(message, sizeof message));
+    world_queue_push(&self->publications, span_of(message, sizeof message));
 }
 
 /* --- the broker --- */
@@ -146,13 +117,13 @@ void world_canary(struct world *self)
 bool world_move_topic(struct world *self)
 {
     struct buffer event;
-    if (!pull(&self->topics, &event))
+    if (!world_queue_pull(&self->topics, &event))
         return false;
     bool is_on = event.data[0] == 1;
     struct span topic = span_of(event.data + 1, event.size - 1);
     if (topic.data[0] == BUS_TOPIC_FENCE) {
         if (is_on)
-            push(&self->publications, topic);
+            world_queue_push(&self->publications, topic);
     } else {
         size_t stream = stream_of(span_of(topic.data + 1, topic.size - 1));
         ck_assert_uint_lt(stream, WORLD_STREAMS);
@@ -283,7 +254,7 @@ static void answer_question(struct world *self, const struct bus_question *quest
 bool world_move_question(struct world *self)
 {
     struct buffer frame;
-    if (!pull(&self->questions, &frame))
+    if (!world_queue_pull(&self->questions, &frame))
         return false;
     struct bus_ask ask;
     if (bus_frame_type(buffer_span(&frame)) == BUS_REVOKED) {
@@ -300,7 +271,7 @@ bool world_move_question(struct world *self)
         answer_question(self, &question, &items);
     }
     bus_put_answer(&answer, &(struct bus_answer){.count = ask.count, .items = buffer_span(&items)});
-    push(&self->answers, buffer_span(&answer));
+    world_queue_push(&self->answers, buffer_span(&answer));
     buffer_free(&items);
     buffer_free(&answer);
     buffer_free(&frame);
@@ -345,7 +316,7 @@ static void push_topic(struct world *self, struct span topic, uint8_t on)
     struct buffer event = {0};
     buffer_put_byte(&event, on);
     buffer_put_span(&event, topic);
-    push(&self->topics, buffer_span(&event));
+    world_queue_push(&self->topics, buffer_span(&event));
     buffer_free(&event);
 }
 
@@ -365,7 +336,7 @@ static void take_effects(struct world *self)
             push_topic(self, effect.bytes, effect.kind == HUB_LISTEN);
             break;
         case HUB_SEND:
-            push(&self->questions, effect.bytes);
+            world_queue_push(&self->questions, effect.bytes);
             break;
         case HUB_WRITE:
             flush_session(self, effect.session);
@@ -412,7 +383,7 @@ const struct bus_presence_part *world_presence(struct world *self, size_t stream
 bool world_move_publication(struct world *self)
 {
     struct buffer message;
-    if (!pull(&self->publications, &message))
+    if (!world_queue_pull(&self->publications, &message))
         return false;
     hub_publication(self->hub, buffer_span(&message), self->now_ms);
     buffer_free(&message);
@@ -425,8 +396,8 @@ uint64_t world_revoke(struct world *self, struct bus_revoke revoke)
     struct buffer frame = {0};
     revoke.number = ++self->revocations;
     bus_put_revoke(&frame, &revoke);
-    push(&self->answers, buffer_span(&frame));
-    push(&self->said, buffer_span(&frame));
+    world_queue_push(&self->answers, buffer_span(&frame));
+    world_queue_push(&self->said, buffer_span(&frame));
     buffer_free(&frame);
     return revoke.number;
 }
@@ -434,7 +405,7 @@ uint64_t world_revoke(struct world *self, struct bus_revoke revoke)
 bool world_move_answer(struct world *self)
 {
     struct buffer frame;
-    if (!pull(&self->answers, &frame))
+    if (!world_queue_pull(&self->answers, &frame))
         return false;
     if (bus_frame_type(buffer_span(&frame)) == BUS_REVOKE)
         hub_revoke(self->hub, buffer_span(&frame), self->now_ms);
@@ -463,8 +434,8 @@ void world_advance(struct world *self, int64_t ms)
 
 void world_break_link(struct world *self)
 {
-    clear(&self->questions);
-    clear(&self->answers);
+    world_queue_clear(&self->questions);
+    world_queue_clear(&self->answers);
     hub_broker_down(self->hub, self->now_ms);
     take_effects(self);
 }
@@ -494,8 +465,8 @@ void world_mend_link(struct world *self)
 void world_restart_broker(struct world *self)
 {
     world_break_link(self);
-    clear(&self->publications);
-    clear(&self->said);
+    world_queue_clear(&self->publications);
+    world_queue_clear(&self->said);
     self->broker++;
     self->canary = 0;
     for (size_t i = 0; i < WORLD_STREAMS; i++)
@@ -598,10 +569,10 @@ void world_close(struct world *self)
 {
     for (size_t i = 0; i < WORLD_CLIENTS; i++)
         world_disconnect(self, i);
-    clear(&self->topics);
-    clear(&self->publications);
-    clear(&self->questions);
-    clear(&self->answers);
-    clear(&self->said);
+    world_queue_clear(&self->topics);
+    world_queue_clear(&self->publications);
+    world_queue_clear(&self->questions);
+    world_queue_clear(&self->answers);
+    world_queue_clear(&self->said);
     hub_destroy(&self->hub);
 }

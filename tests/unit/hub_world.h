@@ -7,6 +7,7 @@
 #include "proto/buffer.h"
 #include "proto/bus_codec.h"
 #include "proto/limits.h"
+#include "world_queue.h"
 
 /* hub_world - a broker, two sockets and some clients around a hub, all in memory and in the
  * hands of the test: nothing moves until it says so.
@@ -66,10 +67,8 @@ struct world {
     uint64_t revocations;       /* numbers handed out */
     uint64_t confirmations;     /* that came back */
     struct bus_revoked revoked; /* the last of them */
-    struct world_queue {
-        struct buffer *items;
-        size_t count;
-    } topics, publications, questions, answers, said; /* said: all revocations */
+    struct world_queue topics, publications, questions, answers;
+    struct world_queue said; /* all revocations */
 };
 
 void world_open(struct world *self, const struct hub_settings *settings);

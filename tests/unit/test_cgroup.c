@@ -71,9 +71,11 @@ static void given(const char *cgroup, const char *max, unsigned current, unsigne
 static void expect(uint64_t max, uint64_t used)
 {
     char own[256];
+    struct cgroup cgroup = {0};
     struct cgroup_memory memory;
     path_of(own, "own");
-    ck_assert(cgroup_memory_in(own, root, &memory));
+    cgroup_find_in(&cgroup, own, root);
+    ck_assert(cgroup_memory(&cgroup, &memory));
     ck_assert_uint_eq(memory.max_bytes, max);
     ck_assert_uint_eq(memory.used_bytes, used);
 }
@@ -92,6 +94,8 @@ START_TEST(pages_of_files_that_can_be_dropped_do_not_count)
     expect(1000, 400);
     given("a.slice/b.service", "1000\n", 600, 700); /* they are read one after the other */
     expect(1000, 0);
+    given("a.slice/b.service", "1000\n", 500, 200); /* far from the limit nobody asks */
+    expect(1000, 500);
 }
 END_TEST
 
@@ -126,8 +130,9 @@ START_TEST(what_is_not_there_is_no_limit)
     expect(0, 0);
     put("own", "0::/gone\n");
     expect(5000, 10);
+    struct cgroup cgroup = {0};
     struct cgroup_memory memory;
-    ck_assert(cgroup_memory_in("/nowhere/own", root, &memory));
+    ck_assert(cgroup_memory(&cgroup, &memory)); /* it was never found */
     ck_assert_uint_eq(memory.max_bytes, 0);
 }
 END_TEST
@@ -136,14 +141,19 @@ START_TEST(what_cannot_be_opened_is_said)
 {
     char own[256];
     struct rlimit limit;
+    struct cgroup cgroup = {0};
     struct cgroup_memory memory;
     given("a.slice/b.service", "1000\n", 600, 200);
     path_of(own, "own");
+    cgroup_find_in(&cgroup, own, root);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
-    bool known = cgroup_memory_in(own, root, &memory);
+    cgroup_find_in(&cgroup, own, root); /* stays where it is */
+    bool known = cgroup_memory(&cgroup, &memory);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     ck_assert(!known);
+    ck_assert(cgroup_memory(&cgroup, &memory));
+    ck_assert_uint_eq(memory.used_bytes, 400);
 }
 END_TEST
 
