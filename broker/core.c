@@ -117,10 +117,8 @@ static void fill_append(const core_t *self, const struct append *append, struct 
 
 void core_take_effect(core_t *self, struct core_effect *out)
 {
-    if (!effects_is_empty(&self->notes)) {
-        core_take_note(self, out);
+    if (core_take_note(self, out))
         return;
-    }
     for (;;) {
         effects_take(&self->effects, out);
         if (out->kind == CORE_REGISTER &&

@@ -200,8 +200,8 @@ void core_ask(core_t *core, party_t *gateway, struct span frame);
 
 /* A streams_changed_fn: arg is the core. */
 void core_note(void *arg, enum streams_change change, const stream_header_t *header);
-/* The next note; there must be one. */
-void core_take_note(core_t *core, struct core_effect *out);
+/* The next note. False: there is none. */
+bool core_take_note(core_t *core, struct core_effect *out);
 
 /* --- core_relay.c --- */
 

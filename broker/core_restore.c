@@ -41,15 +41,18 @@ static uint64_t number_at(const uint8_t *bytes)
     return number;
 }
 
-void core_take_note(core_t *core, struct core_effect *out)
+bool core_take_note(core_t *core, struct core_effect *out)
 {
     effects_take(&core->notes, out);
+    if (out->kind == CORE_NOTHING)
+        return false;
     const uint8_t *bytes = out->bytes.data;
     out->note =
         (struct store_note){.kind = bytes[0],
                             .stream = span_of(bytes + NOTE_HEAD, out->bytes.size - NOTE_HEAD),
                             .epoch = number_at(bytes + 1),
                             .first = number_at(bytes + 9)};
+    return true;
 }
 
 /* --- restoring --- */

@@ -37,7 +37,8 @@ bool effects_end(struct effects *self, enum core_effect_kind kind, party_t *to, 
 bool effects_append(struct effects *self, uint64_t ticket);
 bool effects_register(struct effects *self, uint64_t ticket); /* neither has a registration */
 
-/* Fills kind, to, endpoint, peer, bytes, body and, for an append or a registration, its ticket.
+/* To be called until it says CORE_NOTHING: only then the memory of what was taken is used again.
+ * Fills kind, to, endpoint, peer, bytes, body and, for an append or a registration, its ticket.
  * Spans are valid until the next call. */
 void effects_take(struct effects *self, struct core_effect *out);
 bool effects_is_empty(const struct effects *self);

@@ -1,3 +1,5 @@
+#include <malloc.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core_world.h"
@@ -185,6 +187,28 @@ START_TEST(a_stream_that_nobody_uses_ends)
 }
 END_TEST
 
+static size_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+START_TEST(notes_that_were_taken_cost_nothing)
+{
+    char name[16];
+    world_settings.streams.headers = 1;
+    world_start();
+    size_t before = heap_bytes();
+    for (int i = 0; i < 20000; i++) { /* two notes each */
+        snprintf(name, sizeof name, "n-%d", i);
+        world_subscribe(name, NULL, true);
+        world_subscribe(name, NULL, false);
+        drop_effects();
+    }
+    ck_assert_uint_lt(heap_bytes(), before + 100000);
+}
+END_TEST
+
 START_TEST(names_that_make_room_for_others_end)
 {
     world_settings.streams.headers = 1;
@@ -232,6 +256,7 @@ int main(void)
     tcase_add_test(tests, messages_that_are_too_old_are_trimmed);
     tcase_add_test(tests, messages_without_room_are_trimmed);
     tcase_add_test(tests, a_stream_that_nobody_uses_ends);
+    tcase_add_test(tests, notes_that_were_taken_cost_nothing);
     tcase_add_test(tests, names_that_make_room_for_others_end);
     tcase_add_test(tests, after_an_unknown_outcome_the_next_append_tells_the_epoch);
     suite_add_tcase(suite, tests);
