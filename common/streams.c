@@ -210,7 +210,7 @@ static void schedule(streams_t *self, stream_header_t *header)
 static void account(streams_t *self, stream_header_t *header, size_t before)
 {
     self->bytes += header->stream.bytes - before;
-    if (header->stream.count == 0)
+    if (header->stream.count == 0 && header->list == &self->keeping)
         unlink_header(header);
 }
 
@@ -232,6 +232,14 @@ static void trim(streams_t *self, stream_header_t *header, int64_t now_ms)
 static bool is_vacant(const stream_header_t *header)
 {
     return is_idle(header) && header->stream.offset == 0;
+}
+
+/* One that became vacant without being used, or left its list while it was not. */
+static void settle(streams_t *self, stream_header_t *header)
+{
+    if (!header->list && is_vacant(header))
+        link_newest(&self->vacant, header);
+    schedule(self, header);
 }
 
 static void touch(streams_t *self, stream_header_t *header, int64_t now_ms)
@@ -519,7 +527,7 @@ void streams_visit_recent(streams_t *self, int64_t since_ms, streams_visit_fn *v
         *at = header->recent_next;
         header->recent = false;
         header->recent_next = NULL;
-        schedule(self, header);
+        settle(self, header);
     }
 }
 
@@ -531,7 +539,7 @@ static void run_due(streams_t *self, stream_header_t *header, int64_t now_ms)
         end_header(self, header);
         return;
     }
-    schedule(self, header);
+    settle(self, header);
 }
 
 void streams_tick(streams_t *self, int64_t now_ms, size_t budget)

@@ -349,6 +349,18 @@ START_TEST(a_new_epoch_is_recent)
 }
 END_TEST
 
+START_TEST(one_with_a_new_epoch_makes_room_when_all_know_it)
+{
+    settings.headers = 1;
+    streams_again();
+    streams_restart(streams, use("a", 0), 0);
+    ck_assert_ptr_null(use("b", 0));
+    expect_recent(1, "");
+    ck_assert_ptr_nonnull(use("b", 1));
+    ck_assert(!exists("a"));
+}
+END_TEST
+
 START_TEST(what_is_still_to_be_repeated_is_kept)
 {
     commit(use("a", 0), 0);
@@ -386,6 +398,7 @@ int main(void)
     tcase_add_test(tests, one_tick_does_no_more_than_it_may);
     tcase_add_test(tests, recent_publications_are_visited);
     tcase_add_test(tests, a_new_epoch_is_recent);
+    tcase_add_test(tests, one_with_a_new_epoch_makes_room_when_all_know_it);
     tcase_add_test(tests, what_is_still_to_be_repeated_is_kept);
     suite_add_tcase(suite, tests);
     return unit_run(suite);

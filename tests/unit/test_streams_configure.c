@@ -121,6 +121,19 @@ START_TEST(headers_end_after_another_time)
 }
 END_TEST
 
+START_TEST(unused_names_make_room_for_others_also_after_that)
+{
+    use("a", 0);
+    settings.headers = 1;
+    settings.header_ms = 10 * DEADLINE_SLOT_MS;
+    configure();
+    tick(2 * DEADLINE_SLOT_MS); /* all were looked at anew */
+    ck_assert(exists("a"));
+    ck_assert_ptr_nonnull(use("b", 2 * DEADLINE_SLOT_MS));
+    ck_assert(!exists("a"));
+}
+END_TEST
+
 START_TEST(a_smaller_total_holds_at_once)
 {
     commit(use("a", 0), 0);
@@ -146,6 +159,7 @@ int main(void)
     tcase_add_test(tests, a_label_that_occurs_twice_changes_nothing);
     tcase_add_test(tests, it_is_told_when_somebody_is_to_be_asked_about_at_other_times);
     tcase_add_test(tests, headers_end_after_another_time);
+    tcase_add_test(tests, unused_names_make_room_for_others_also_after_that);
     tcase_add_test(tests, a_smaller_total_holds_at_once);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
