@@ -44,6 +44,19 @@ static bool read_text(sqlite3 *db, const char *sql, struct buffer *out)
     return sqlite3_finalize(statement) == SQLITE_OK && got;
 }
 
+/* Of a COMMIT that has failed the connection does not know it, but its log does. */
+int store_file_errno(sqlite3 *db)
+{
+    sqlite3_file *log = NULL;
+    int reason = sqlite3_system_errno(db);
+    bool is_io = (sqlite3_extended_errcode(db) & 0xff) == SQLITE_IOERR;
+    if (reason == 0 && is_io &&
+        sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&log) == SQLITE_OK &&
+        log && log->pMethods)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &reason);
+    return reason;
+}
+
 /* The last failure in words that help an operator. Nothing when memory is exhausted. */
 void store_file_explain(sqlite3 *db, struct buffer *why)
 {
@@ -73,8 +86,8 @@ void store_file_explain(sqlite3 *db, struct buffer *why)
         break;
     default:
         buffer_put_text(why, sqlite3_errmsg(db));
-        if (sqlite3_system_errno(db))
-            buffer_printf(why, ": %s", strerror(sqlite3_system_errno(db)));
+        if (store_file_errno(db))
+            buffer_printf(why, ": %s", strerror(store_file_errno(db)));
         break;
     }
 }

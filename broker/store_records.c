@@ -1,7 +1,10 @@
 #include "broker/store_records.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <xxhash.h>
+
+#include "broker/store_file.h"
 
 #define EXPIRE_AT_ONCE "512" /* more than one transaction adds */
 
@@ -150,9 +153,12 @@ bool store_records_begin(store_records_t *self)
     return run(self, AT_begin, NULL, 0, NULL);
 }
 
+/* SQLite knows of full disks only, not of files that may not grow and of quotas. */
 bool store_records_is_full(const store_records_t *self)
 {
-    return (sqlite3_extended_errcode(self->db) & 0xff) == SQLITE_FULL;
+    int code = sqlite3_extended_errcode(self->db), reason = store_file_errno(self->db);
+    return (code & 0xff) == SQLITE_FULL ||
+           (code == SQLITE_IOERR_WRITE && (reason == EFBIG || reason == EDQUOT));
 }
 
 /* What had no room was not written. After any other failure the log may have the whole transaction,
