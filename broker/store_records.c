@@ -41,6 +41,9 @@
     S(add_handler, "INSERT OR REPLACE INTO handlers (key, sum) VALUES (?, ?)")                     \
     S(remove_handler, "DELETE FROM handlers WHERE key = ?")                                        \
     S(origin, "SELECT number FROM origin")                                                         \
+    S(keys_of_table, "SELECT key, id FROM streams NOT INDEXED")                                    \
+    S(keys_of_index, "SELECT key, id FROM streams ORDER BY key") /* the index has both */          \
+    S(mend_index, "REINDEX streams")                                                               \
     S(streams, "SELECT id, key, epoch, offset, sum FROM streams ORDER BY id")                      \
     S(messages, "SELECT stream, offset, at, sum, body FROM messages ORDER BY stream, offset")      \
     S(keys, "SELECT key, hash_low, hash_high, epoch, offset, until, sum FROM keys ORDER BY id")    \
@@ -392,6 +395,36 @@ static bool load_origin(struct loading *loading, sqlite3_stmt *row)
     return true;
 }
 
+/* --- the index --- */
+
+/* The same for the same pairs, in any order. */
+static bool sum_pairs(store_records_t *self, enum statement which, uint64_t *sum)
+{
+    sqlite3_stmt *row = self->statements[which];
+    int state;
+    *sum = 0;
+    while ((state = sqlite3_step(row)) == SQLITE_ROW) {
+        struct span key = blob_at(row, 0);
+        *sum += XXH3_64bits_withSeed(key.data, key.size, number_at(row, 1));
+    }
+    sqlite3_reset(row);
+    return state == SQLITE_DONE;
+}
+
+/* By its index a stream is found when it is written to. It has a copy of each key, which no
+ * checksum covers: a damaged one would refuse all that is published from then on. */
+static bool mend_index(struct loading *loading)
+{
+    store_records_t *self = loading->self;
+    uint64_t table, index;
+    if (!sum_pairs(self, AT_keys_of_table, &table) || !sum_pairs(self, AT_keys_of_index, &index))
+        return false;
+    if (table == index)
+        return true;
+    loading->damaged++;
+    return run(self, AT_mend_index, NULL, 0, NULL);
+}
+
 static bool load_rows(struct loading *loading, enum statement which,
                       bool (*load)(struct loading *loading, sqlite3_stmt *row))
 {
@@ -407,6 +440,8 @@ bool store_records_load(store_records_t *self, const struct store_loader *loader
 {
     struct loading loading = {
         .self = self, .loader = loader, .messages = self->statements[AT_messages]};
+    if (!mend_index(&loading))
+        return false;
     next_message(&loading);
     bool done = load_rows(&loading, AT_streams, load_stream) &&
                 (loading.state == SQLITE_ROW || loading.state == SQLITE_DONE) &&

@@ -38,6 +38,6 @@ bool store_records_expire(store_records_t *self, int64_t wall_ms);
  * next probe or store_records_expire. */
 bool store_records_probe(store_records_t *self, size_t bytes);
 
-/* *damaged: records that were left out. */
+/* *damaged: records that were left out; an index that had to be made anew is one, too. */
 bool store_records_load(store_records_t *self, const struct store_loader *loader,
                         uint64_t *damaged);

@@ -23,6 +23,8 @@ static void write_append(const char *stream, uint64_t offset, const char *body, 
     ck_assert(follows);
 }
 
+#define PAGE_BYTES 4096
+
 #define A        "a 7:2\n  1 @10 the first body\n  2 @20 the second body\n"
 #define B        "b 7:1\n  1 @10 the third body\n"
 #define K        "key k 7:1 hash 5 6 until 99\n"
@@ -247,6 +249,60 @@ START_TEST(a_damaged_stream_begins_again)
 }
 END_TEST
 
+#define NAMED "a name that stands in the file twice"
+
+static bool append_named(uint64_t epoch, uint64_t offset)
+{
+    struct store_append append = {.stream = span_text(NAMED),
+                                  .epoch = epoch,
+                                  .offset = offset,
+                                  .first = offset,
+                                  .body = span_text("new")};
+    bool follows;
+    begin();
+    ck_assert(store_records_append(records, &append, &follows));
+    commit();
+    return follows;
+}
+
+/* Once with its position, once in the index by which it is found. Both are changed, the one that is
+ * meant for good. */
+static void flip_name(bool in_index)
+{
+    static const char other = NAMED[0] ^ 4, before = NAMED[0];
+    sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    int64_t page = world_number(db, "SELECT rootpage FROM sqlite_schema WHERE name = 'streams'");
+    close_records();
+    long first = world_find(NAMED);
+    world_patch(first, &other, 1);
+    long second = world_find(NAMED);
+    bool index_is_first = first / PAGE_BYTES + 1 != page;
+    world_patch(second, &other, 1);
+    world_patch(index_is_first == in_index ? second : first, &before, 1);
+    open_records();
+}
+
+START_TEST(a_damaged_index_is_made_anew)
+{
+    ck_assert(append_named(7, 1));
+    flip_name(true);
+    expect_kept(1, A B NAMED " 7:1\n  1 @0 new\n" K L HANDLERS);
+    ck_assert(append_named(7, 2));
+    expect_kept(0, A B NAMED " 7:2\n  2 @0 new\n" K L HANDLERS);
+}
+END_TEST
+
+START_TEST(a_damaged_name_is_not_found_by_the_true_one)
+{
+    ck_assert(append_named(7, 1));
+    flip_name(false);
+    expect_kept(2, A B K L HANDLERS); /* it, and the index */
+    ck_assert(!append_named(7, 2));
+    ck_assert(append_named(8, 1));
+    expect_kept(1, A B NAMED " 8:1\n  1 @0 new\n" K L HANDLERS);
+}
+END_TEST
+
 START_TEST(a_damaged_message_goes_with_those_in_front_of_it)
 {
     struct store_note trimmed = {
@@ -272,6 +328,8 @@ int main(void)
     tcase_add_test(tests, the_origin_is_told_when_nothing_is_damaged);
     tcase_add_test(tests, flipped_bits_of_a_body);
     tcase_add_test(tests, a_damaged_stream_begins_again);
+    tcase_add_test(tests, a_damaged_index_is_made_anew);
+    tcase_add_test(tests, a_damaged_name_is_not_found_by_the_true_one);
     tcase_add_test(tests, a_damaged_message_goes_with_those_in_front_of_it);
     suite_add_tcase(suite, tests);
     return unit_run(suite);
