@@ -108,10 +108,14 @@ static uint8_t slow_reader_flag(const stream_header_t *header)
 
 /* A gateway knows no position but those that it was told. One beyond ours was told before the store
  * went back behind our back: an older copy of its file, a log that lost its end. Numbers that some
- * reader has seen must not be given away again. */
-static bool has_gone_back(const stream_t *stream, const struct bus_question *question)
+ * reader has seen must not be given away again; when they were already, since this start, it is the
+ * position of then that counts. */
+static bool has_gone_back(const stream_header_t *header, const struct bus_question *question)
 {
-    return question->epoch == stream->epoch && question->offset > stream->offset;
+    const stream_t *stream = &header->stream;
+    bool is_of_before = question->flags & BUS_QUESTION_OF_BEFORE;
+    return question->epoch == stream->epoch &&
+           question->offset > (is_of_before ? header->restored : stream->offset);
 }
 
 static void range(core_t *core, stream_header_t *header, const struct bus_question *question,
@@ -120,7 +124,7 @@ static void range(core_t *core, stream_header_t *header, const struct bus_questi
     const stream_t *stream = &header->stream;
     static const struct stream_room room = {SIZE_MAX, LIMIT_RECOVERY_BYTES};
     struct stream_slice slice;
-    if (has_gone_back(stream, question)) {
+    if (has_gone_back(header, question)) {
         core->metrics->streams_gone_back_total++;
         core_void(core, header, now_ms);
         reply->epoch = stream->epoch;

@@ -400,6 +400,7 @@ void streams_restart(streams_t *self, stream_header_t *header, int64_t now_ms)
     size_t before = header->stream.bytes;
     tell(self, STREAMS_ENDED, header);
     stream_restart(&header->stream, new_epoch(self));
+    header->restored = 0;
     tell(self, STREAMS_MADE, header);
     account(self, header, before);
     header->pending = 0;
@@ -507,7 +508,7 @@ void streams_restored(streams_t *self, stream_header_t *header, uint64_t offset,
     size_t before = header->stream.bytes;
     if (header->stream.offset != offset)
         stream_clear(&header->stream);
-    header->stream.offset = offset;
+    header->stream.offset = header->restored = offset;
     account(self, header, before);
     touch(self, header, now_ms);
 }

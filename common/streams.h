@@ -71,8 +71,9 @@ struct stream_header {
     const struct streams_rule *rule;
     int64_t used_ms;
     int64_t published_ms;
-    uint32_t pending; /* appends on their way to the store */
-    bool interested;  /* some gateway listens */
+    uint64_t restored; /* the offset with which its epoch was found at the start, 0: it was not */
+    uint32_t pending;  /* appends on their way to the store */
+    bool interested;   /* some gateway listens */
 
     bool recent;
     struct stream_header *recent_next;

@@ -169,6 +169,7 @@ struct interest {
     struct audit audit;
     recent_t *recent;        /* NULL unless something joins or is held */
     uint64_t epoch, offset;  /* of the last publication delivered, if has_position */
+    uint64_t broker;         /* the last one that has said so, or that it can go on from there */
     uint64_t fence;          /* FENCING: the number that must come back, 0: not sent yet */
     question_token question; /* REPAIRING: the range asked for, 0: waits in hub->repairs */
     uint32_t subscriptions;

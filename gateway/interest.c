@@ -316,7 +316,9 @@ void interests_ask_repairs(hub_t *self)
         self->repairs_in_flight++;
         deadline_set(self->repair_timers, &interest->repair_timer,
                      self->now_ms + self->settings.reply_ms);
+        bool is_of_before = interest->broker != self->broker;
         hub_ask(self, &(struct bus_question){.kind = BUS_RANGE,
+                                             .flags = is_of_before ? BUS_QUESTION_OF_BEFORE : 0,
                                              .token = interest->question,
                                              .address = interest_address(interest),
                                              .epoch = interest->epoch,
@@ -395,6 +397,13 @@ void interest_mark(hub_t *self, interest_t *interest, uint64_t epoch, uint64_t o
     interest_mend(self, interest);
 }
 
+static void set_position(const hub_t *self, interest_t *interest, uint64_t epoch, uint64_t offset)
+{
+    interest->epoch = epoch;
+    interest->offset = offset;
+    interest->broker = self->broker;
+}
+
 /* The stream goes on at another place, and nobody can have what lies between. */
 static void lose(hub_t *self, interest_t *interest, uint64_t epoch, uint64_t offset)
 {
@@ -404,15 +413,13 @@ static void lose(hub_t *self, interest_t *interest, uint64_t epoch, uint64_t off
             subscription_lose(self, group->members[group->member_count - 1]);
     }
     audit_drop(self, interest);
-    interest->epoch = epoch;
-    interest->offset = offset;
+    set_position(self, interest, epoch, offset);
 }
 
 void interest_learn(hub_t *self, interest_t *interest, uint64_t epoch, uint64_t offset)
 {
     if (!interest->has_position) {
-        interest->epoch = epoch;
-        interest->offset = offset;
+        set_position(self, interest, epoch, offset);
         interest->has_position = true;
         return;
     }
@@ -456,6 +463,7 @@ void interest_answered(hub_t *self, interest_t *interest, const struct bus_reply
         lose(self, interest, reply->epoch, reply->offset);
         deliver_held(self, interest);
     } else {
+        interest->broker = self->broker;
         deliver_range(self, interest, reply);
         if (interest->offset < reply->offset && interest->offset > before)
             repair(self, interest); /* the answer was cut at its size: the rest */

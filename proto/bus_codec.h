@@ -61,6 +61,7 @@ enum bus_question_kind {
 #define BUS_QUESTION_SINCE     0x04 /* HISTORY: (epoch, offset) is given */
 #define BUS_QUESTION_REVERSE   0x08 /* HISTORY: newest first */
 #define BUS_QUESTION_RESUMES   0x10 /* the asker could read before, on this connection or another */
+#define BUS_QUESTION_OF_BEFORE 0x20 /* RANGE: another broker has told (epoch, offset) */
 
 #define BUS_REPLY_RECOVERED 0x01
 #define BUS_REPLY_SAME      0x02 /* count and publications are those of the reply in front of it */

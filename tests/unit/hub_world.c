@@ -88,7 +88,7 @@ void world_publish(struct world *self, size_t stream)
 void world_forget(struct world *self, size_t stream)
 {
     self->streams[stream].epoch = ++self->epochs;
-    self->streams[stream].position = 0;
+    self->streams[stream].position = self->streams[stream].restored = 0;
 }
 
 void world_digest(struct world *self)
@@ -197,11 +197,22 @@ static bool judge(struct world *self, size_t stream, const struct bus_question *
     return verdict->status != STATUS_OK;
 }
 
+static bool has_gone_back(const struct world *self, size_t stream,
+                          const struct bus_question *question)
+{
+    bool is_of_before = question->flags & BUS_QUESTION_OF_BEFORE;
+    return question->epoch == self->streams[stream].epoch &&
+           question->offset >
+               (is_of_before ? self->streams[stream].restored : self->streams[stream].position);
+}
+
 static void answer_question(struct world *self, const struct bus_question *question,
                             struct buffer *to)
 {
     size_t stream = stream_of(question->address);
     ck_assert_uint_lt(stream, WORLD_STREAMS);
+    if (question->kind == BUS_RANGE && has_gone_back(self, stream, question))
+        world_forget(self, stream);
     uint64_t epoch = self->streams[stream].epoch, top = self->streams[stream].position;
     uint64_t oldest = top > WORLD_KEPT ? top - WORLD_KEPT + 1 : 1;
     bool joins =
@@ -461,19 +472,39 @@ void world_mend_link(struct world *self)
     take_effects(self);
 }
 
-/* The SUB socket sends all its topics again: those that the broker has, and those on their way. */
-void world_restart_broker(struct world *self)
+static void kill_broker(struct world *self)
 {
     world_break_link(self);
     world_queue_clear(&self->publications);
     world_queue_clear(&self->said);
     self->broker++;
     self->canary = 0;
-    for (size_t i = 0; i < WORLD_STREAMS; i++)
-        world_forget(self, i);
+}
+
+/* The SUB socket sends all its topics again: those that the broker has, and those on their way. */
+static void reconnect(struct world *self)
+{
     hub_publications_lost(self->hub, self->now_ms);
     take_effects(self);
     world_mend_link(self);
+}
+
+void world_restart_broker(struct world *self)
+{
+    kill_broker(self);
+    for (size_t i = 0; i < WORLD_STREAMS; i++)
+        world_forget(self, i);
+    reconnect(self);
+}
+
+void world_go_back(struct world *self, size_t stream, uint64_t count, uint64_t more)
+{
+    kill_broker(self);
+    for (size_t i = 0; i < WORLD_STREAMS; i++)
+        self->streams[i].restored = self->streams[i].position;
+    self->streams[stream].restored -= count;
+    self->streams[stream].position = self->streams[stream].restored + more;
+    reconnect(self);
 }
 
 /* --- clients --- */

@@ -46,6 +46,7 @@ struct world {
     struct world_client clients[WORLD_CLIENTS];
     struct {
         uint64_t epoch, position;
+        uint64_t restored; /* the position at the start of the broker, 0 when the epoch is newer */
         bool has_interest;
         struct world_verdict verdict;
         enum slow_reader slow_reader;
@@ -99,6 +100,9 @@ void world_digest(struct world *self);
 void world_canary(struct world *self);
 /* The broker dies and starts again: another nonce, other epochs. */
 void world_restart_broker(struct world *self);
+/* It comes back with what its store had `count` publications ago, and publishes `more` before the
+ * gateway is back. */
+void world_go_back(struct world *self, size_t stream, uint64_t count, uint64_t more);
 
 /* The broker takes rights away: a frame on the way to the gateway, among its answers. Returns its
  * number. */

@@ -145,6 +145,61 @@ START_TEST(publications_go_on_where_they_were)
 }
 END_TEST
 
+/* A gateway has (9, offset) from this broker, or from one `of_before`. */
+static void ask_range(uint64_t offset, uint8_t of_before)
+{
+    struct bus_question question = {.kind = BUS_RANGE,
+                                    .flags = of_before,
+                                    .token = 1,
+                                    .address = world_key("chat", NULL),
+                                    .epoch = 9,
+                                    .offset = offset};
+    world_ask("g", &question, 1);
+    core_answer(world, SIZE_MAX, world_now);
+}
+
+static void expect_range(const char *publications)
+{
+    const struct bus_reply *reply = &take_answer_frame("g")->replies[0];
+    ck_assert(reply->flags & BUS_REPLY_RECOVERED);
+    ck_assert_str_eq(world_publications(reply), publications);
+}
+
+/* The last two are other messages than those that were 9 and 10 before the start. */
+START_TEST(what_went_back_is_found_out_also_when_more_was_published_since)
+{
+    begin();
+    stream("chat", 9, 8);
+    messages(7, 8);
+    end();
+    world_gateway("g", 5);
+    for (int i = 9; i <= 11; i++) {
+        struct store_append append;
+        post(i, i);
+        take_append(&append);
+        stored(append.ticket, STORE_COMMITTED);
+        drop_effects();
+    }
+    ask_range(8, BUS_QUESTION_OF_BEFORE);
+    expect_range("9:'data':{'n':9} 10:'data':{'n':10} 11:'data':{'n':11} ");
+    ask_range(10, 0);
+    expect_range("11:'data':{'n':11} ");
+    ck_assert_uint_eq(world_metrics.streams_gone_back_total, 0);
+
+    ask_range(10, BUS_QUESTION_OF_BEFORE);
+    ask_range(9, BUS_QUESTION_OF_BEFORE); /* another gateway: the epoch is another one already */
+    expect_note(STORE_ENDED, "chat", NULL, 9);
+    expect_note(STORE_MADE, "chat", NULL, 2);
+    for (int i = 0; i < 2; i++) {
+        const struct bus_reply *reply = &take_answer_frame("g")->replies[0];
+        ck_assert_uint_eq(reply->flags & BUS_REPLY_RECOVERED, 0);
+        ck_assert_uint_eq(reply->epoch, 2);
+        ck_assert_uint_eq(reply->offset, 0);
+    }
+    ck_assert_uint_eq(world_metrics.streams_gone_back_total, 1);
+}
+END_TEST
+
 START_TEST(only_what_leads_to_the_position_counts)
 {
     begin();
@@ -516,6 +571,7 @@ int main(void)
     tcase_add_test(tests, nothing_is_restored_from_nothing);
     tcase_add_test(tests, subscribers_recover_as_if_nothing_had_happened);
     tcase_add_test(tests, publications_go_on_where_they_were);
+    tcase_add_test(tests, what_went_back_is_found_out_also_when_more_was_published_since);
     tcase_add_test(tests, only_what_leads_to_the_position_counts);
     tcase_add_test(tests, what_is_no_stream_is_passed_over);
     tcase_add_test(tests, there_are_no_more_streams_than_allowed);

@@ -123,6 +123,50 @@ START_TEST(a_control_link_that_comes_back_is_a_cause)
 }
 END_TEST
 
+/* What it has delivered as 2 and 3 is something else now, and 4 must not follow it. */
+START_TEST(a_broker_that_has_gone_back_is_found_out_whatever_it_has_published_since)
+{
+    given();
+    subscribe(0, "s0");
+    for (int i = 0; i < 3; i++)
+        world_publish(&world, 0);
+    world_settle(&world);
+    for (int i = 0; i < 3; i++)
+        expect("\"pub\":{\"data\":{\"e\":1,");
+    world_go_back(&world, 0, 2, (uint64_t)_i);
+    world_settle(&world);
+    expect_nothing();
+    world_advance(&world, 100);
+    expect("\"unsubscribe\":{\"code\":2500,");
+    expect_nothing();
+    done();
+}
+END_TEST
+
+START_TEST(a_broker_that_came_back_with_everything_goes_on)
+{
+    given();
+    subscribe(0, "s0");
+    for (int times = 0; times < 3; times++) {
+        world_publish(&world, 0);
+        world_settle(&world);
+        expect("\"pub\":{\"data\":{\"e\":1,");
+        world_go_back(&world, 0, 0, 3);
+        world_settle(&world);
+        for (int i = 0; i < 3; i++)
+            expect("\"pub\":{\"data\":{\"e\":1,");
+        world_break_link(&world); /* the same broker: it knows what it said itself */
+        world_mend_link(&world);
+        world_publish(&world, 0);
+        world_settle(&world);
+        expect("\"pub\":{\"data\":{\"e\":1,");
+    }
+    world_advance(&world, 100);
+    expect_nothing();
+    done();
+}
+END_TEST
+
 START_TEST(canaries_in_their_order_are_none)
 {
     given_a_silent_hole();
@@ -302,6 +346,9 @@ int main(void)
     tcase_add_test(tests, a_canary_of_another_broker_is_a_cause);
     tcase_add_test(tests, a_lost_publications_link_is_a_cause);
     tcase_add_test(tests, a_control_link_that_comes_back_is_a_cause);
+    tcase_add_loop_test(
+        tests, a_broker_that_has_gone_back_is_found_out_whatever_it_has_published_since, 0, 4);
+    tcase_add_test(tests, a_broker_that_came_back_with_everything_goes_on);
     tcase_add_test(tests, canaries_in_their_order_are_none);
     tcase_add_test(tests, a_gateway_that_hung_delivers_nothing_before_it_has_asked);
     tcase_add_test(tests, a_long_silence_is_no_storm);
