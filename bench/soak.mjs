@@ -3,13 +3,14 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { Cluster, undoAll } from '../tests/system/harness.mjs';
-import { soak } from '../tests/system/soak.mjs';
+import { soak, soakSettings } from '../tests/system/soak.mjs';
 
 const usage = `usage: ./dev soak [--minutes N] [--json FILE]
 
 Two gateways with 1000 clients each, 200 publications a second over 50 addresses into the file of the
-store, and 200 more clients that come and go. Prints a line a minute and how much each process grows in an hour,
-after the first seven minutes, in which history fills; below 20 minutes that is not judged.`;
+store, 200 more clients that come and go, and names that are used once and are remembered for a minute.
+Prints a line a minute and how much each process grows in an hour, after the first seven minutes, in
+which history fills; below 20 minutes that is not judged.`;
 
 function refuse(reason) {
   console.error(`${usage}\n\n./dev soak: ${reason}`);
@@ -35,7 +36,7 @@ if (help) {
 const minutes = Number(text);
 if (!(minutes >= 0.1 && minutes <= 100000)) refuse(`--minutes must be a number from 0.1 on, not '${text}'`);
 
-const cluster = new Cluster({});
+const cluster = new Cluster(soakSettings);
 let figures;
 try {
   await cluster.start();

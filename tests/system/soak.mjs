@@ -2,6 +2,8 @@
 // soak_load.test.mjs, bench/mortal.mjs and bench/soak.mjs. Each checks that nothing is lost, doubled,
 // reordered or mixed up, and returns its figures.
 import assert from 'node:assert/strict';
+import { Backend } from './backend.mjs';
+import { Client } from './client.mjs';
 import { Flow, Herd, assertNoFaults, otherGateway, settled } from './herd.mjs';
 import { delay, patience, until } from './harness.mjs';
 import { footprint, percent, settledFootprint } from './mortal.mjs';
@@ -68,6 +70,28 @@ async function visit(cluster, other, state) {
   }
 }
 
+// Names that are used once, to publish and to subscribe, and some that are used now and then: what
+// they leave behind ends by its age. Resolves to how many there were.
+async function useNames(cluster, state) {
+  const backend = Backend.open(cluster);
+  const client = await Client.open(cluster);
+  let n = 0;
+  for (; !state.isOver; n++) {
+    await backend.publish(`load:once-${n}`, { n });
+    await backend.publish(`load:rare-${n % 100}`, { n });
+    await client.subscribe(`load:seen-${n}`);
+    await client.unsubscribe(`load:seen-${n}`);
+    client.lines.length = 0;
+    await delay(250);
+  }
+  client.cut();
+  backend.close();
+  return n;
+}
+
+// What `soak` needs: names that nobody uses end within the time to warm up.
+export const soakSettings = { streams: { header_seconds: 60 } };
+
 // Two gateways with `clients` each, `perSecond` publications, and others that come and go. `say` is
 // told about once a minute. Memory counts from `warmUpMinutes` on: until then history fills.
 export async function soak(cluster, { clients, perSecond, minutes, warmUpMinutes, sampleMs, say }) {
@@ -79,7 +103,8 @@ export async function soak(cluster, { clients, perSecond, minutes, warmUpMinutes
   const flow = new Flow(cluster, { perSecond, channels, prefix });
   const state = { isOver: false, visits: 0 };
   const visits = visit(cluster, other, state);
-  visits.catch(() => {}); // is looked at in the end
+  const names = useNames(cluster, state);
+  for (const work of [visits, names]) work.catch(() => {}); // is looked at in the end
 
   const children = { broker: cluster.broker, gateway_a: cluster.gateway, gateway_b: other.child };
   const samples = Object.fromEntries(Object.keys(children).map((name) => [name, []]));
@@ -100,13 +125,14 @@ export async function soak(cluster, { clients, perSecond, minutes, warmUpMinutes
   }
   state.isOver = true;
   await visits;
+  const used = await names;
   await flow.stop();
   await settled(herds, flow);
   const reports = await Promise.all(herds.map((herd) => herd.report()));
   reports.forEach(assertNoFaults);
   for (const report of reports) assert.equal(report.disconnected + report.told + report.unrecovered, 0, JSON.stringify(report));
 
-  const figures = { minutes, acknowledged: flow.acknowledged, delivered: reports.reduce((sum, one) => sum + one.publications, 0), visits: state.visits, violations: 0 };
+  const figures = { minutes, acknowledged: flow.acknowledged, delivered: reports.reduce((sum, one) => sum + one.publications, 0), visits: state.visits, names: 2 * used, violations: 0 };
   for (const [name, all] of Object.entries(samples)) {
     const warm = all.filter(({ ms }) => ms >= warmUpMinutes * 60000);
     figures[`${name}_rss_percent_per_hour`] = warm.length > 2 ? Math.round(risePerHour(warm) * 100) / 100 : null;

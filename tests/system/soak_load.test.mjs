@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { scenarioWith, skipLarge } from './harness.mjs';
-import { herdsComeAndGo, risePerHour, soak } from './soak.mjs';
+import { herdsComeAndGo, risePerHour, soak, soakSettings } from './soak.mjs';
 
 const size = skipLarge ? { clients: 100, herds: 3 } : { clients: 10000, herds: 10 };
 
@@ -16,7 +16,7 @@ scenarioWith('herds come and go', {}, { timeout: 400000 }, async (cluster, conte
   }
 });
 
-scenarioWith('a load that goes on', {}, { timeout: 240000 }, async (cluster, context) => {
+scenarioWith('a load that goes on', soakSettings, { timeout: 240000 }, async (cluster, context) => {
   const figures = await soak(cluster, {
     clients: 100, perSecond: 200, minutes: 0.2, warmUpMinutes: 0.1, sampleMs: 500, say: (line) => context.diagnostic(JSON.stringify(line)),
   });
