@@ -367,6 +367,7 @@ static void measure(struct broker *self)
     metrics->store_failing = figures.is_failing;
     metrics->store_queue_bytes = figures.queued_bytes;
     metrics->store_file_bytes = figures.file_bytes;
+    metrics->store_notes_lost_total = figures.notes_lost;
     metrics->store_damaged = figures.damaged;
     struct reload_figures reloads = reload_figures(self->reload);
     metrics->reloads_total = reloads.done;

@@ -36,7 +36,7 @@ struct store_append {
     uint64_t ticket; /* the caller's; comes back in the completion */
     struct span stream;
     uint64_t epoch, offset; /* offset 1 begins an epoch */
-    uint64_t first;         /* messages in front of it are not kept any more */
+    uint64_t first;         /* messages in front of it are not kept, if need be not this one */
     int64_t at_ms;          /* of the wall clock */
     struct span body;       /* all spans are borrowed for the call */
     struct store_key once;
@@ -91,6 +91,7 @@ struct store_loader {
 /* Since the start, and now. */
 struct store_figures {
     uint64_t commits, committed, failed, damaged;
+    uint64_t notes_lost; /* for want of room or memory */
     uint64_t queued_bytes, file_bytes;
     bool is_failing; /* the last attempt to write something has failed */
 };

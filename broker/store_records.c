@@ -230,6 +230,14 @@ static bool add_key(store_records_t *self, const struct store_append *append)
                number((uint64_t)key_sum(once, append->epoch, append->offset)));
 }
 
+static bool add_message(store_records_t *self, int64_t id, const struct store_append *append)
+{
+    int64_t sum = message_sum(id, append->offset, append->at_ms, append->body);
+    return append->first > append->offset ||
+           RUN(self, add_message, NULL, number((uint64_t)id), number(append->offset),
+               number((uint64_t)append->at_ms), number((uint64_t)sum), blob(append->body));
+}
+
 bool store_records_append(store_records_t *self, const struct store_append *append, bool *follows)
 {
     int64_t id;
@@ -245,10 +253,7 @@ bool store_records_append(store_records_t *self, const struct store_append *appe
         *follows = false;
         return true;
     }
-    int64_t sum = message_sum(id, append->offset, append->at_ms, append->body);
-    return RUN(self, add_message, NULL, number((uint64_t)id), number(append->offset),
-               number((uint64_t)append->at_ms), number((uint64_t)sum), blob(append->body)) &&
-           add_key(self, append) &&
+    return add_message(self, id, append) && add_key(self, append) &&
            (append->first <= 1 || delete_messages(self, id, append->first));
 }
 

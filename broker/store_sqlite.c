@@ -20,11 +20,16 @@
 /* While writing fails and nobody asks for it: how often it is tried all the same. */
 #define PROBE_MS 1000
 
+/* That a transaction has on top of what somebody waits for: a publication brings about two, and the
+ * file would keep what nobody needs if they fell behind. */
+#define NOTES_BATCH ((size_t)2 * STORE_BATCH)
+
 /* Something to be written: copies of what it needs stand behind it, in this order: stream or
  * handler, body, key. */
 struct item {
     STAILQ_ENTRY(item) link;
     enum { ITEM_APPEND, ITEM_NOTE, ITEM_REGISTRATION } kind;
+    uint64_t number; /* in the order in which they were accepted */
     uint64_t ticket;
     enum store_outcome outcome;
     union {
@@ -40,8 +45,8 @@ static_assert(sizeof(struct item) <= STORE_COST, "what an item takes is counted"
 
 STAILQ_HEAD(items, item);
 
-/* Threads: the caller's owns `reported`, the writer's the connection and `records`, from the first
- * append on; `lock` guards what is between `wanted` and `figures`. */
+/* Threads: the caller's owns `reported` and `notes_lost`, the writer's the connection and
+ * `records`, from the first append on; `lock` guards what is between `wanted` and `figures`. */
 struct store_sqlite {
     store_t store;
     sqlite3 *db;
@@ -53,13 +58,15 @@ struct store_sqlite {
     size_t failed_bytes; /* the writer's: the largest item of the last transaction that failed */
     int64_t probe_at_ms; /* the writer's: not before */
     bool is_running;
-    int event; /* readable when something is decided */
+    int event;           /* readable when something is decided */
+    uint64_t notes_lost; /* the caller's */
     struct items reported;
 
     pthread_mutex_t lock;
     pthread_cond_t wanted;          /* something is accepted, or the end */
     struct items accepted, decided; /* what somebody waits for */
-    struct items notes;             /* written in what is left of a transaction */
+    struct items notes;             /* what nobody waits for */
+    uint64_t numbers;               /* given to items */
     bool is_ending;
     struct store_figures figures;
     int64_t began_ms;               /* of the transaction that is being written; 0: none is */
@@ -106,6 +113,7 @@ static bool accept(struct store_sqlite *self, struct item *item)
     bool fits = self->figures.queued_bytes + cost(item) <= room;
     if (fits) {
         self->figures.queued_bytes += cost(item);
+        item->number = ++self->numbers;
         STAILQ_INSERT_TAIL(item->kind == ITEM_NOTE ? &self->notes : &self->accepted, item, link);
         pthread_cond_signal(&self->wanted);
     }
@@ -129,15 +137,22 @@ static bool append(store_t *store, const struct store_append *what)
     return accept(engine_of(store), item);
 }
 
-static void note(store_t *store, const struct store_note *what)
+static bool accept_note(struct store_sqlite *self, const struct store_note *what)
 {
     struct item *item = item_new(what->stream.size);
     if (!item)
-        return;
+        return false;
     item->kind = ITEM_NOTE;
     item->as.note = *what;
     item->as.note.stream = keep(item, what->stream);
-    accept(engine_of(store), item);
+    return accept(self, item);
+}
+
+static void note(store_t *store, const struct store_note *what)
+{
+    struct store_sqlite *self = engine_of(store);
+    if (!accept_note(self, what))
+        self->notes_lost++;
 }
 
 static bool registration(store_t *store, const struct store_registration *what)
@@ -210,6 +225,7 @@ static void measure(store_t *store, struct store_figures *out)
     bool hangs = self->began_ms != 0 && clock_monotonic_ms() - self->began_ms > self->hang_ms;
     pthread_mutex_unlock(&self->lock);
     out->is_failing = out->is_failing || hangs;
+    out->notes_lost = self->notes_lost;
     bool has_log =
         (size_t)snprintf(log_path, sizeof log_path, "%s-wal", self->path) < sizeof log_path &&
         stat(log_path, &log) == 0;
@@ -325,23 +341,26 @@ static bool write_or_probe(struct store_sqlite *self, struct items *batch, bool 
     return fails;
 }
 
-static size_t take(struct store_sqlite *self, struct items *from, struct items *batch, size_t room)
+static void take(struct store_sqlite *self, struct items *from, struct items *batch)
 {
-    size_t count = 0;
-    for (; count < room && !STAILQ_EMPTY(from); count++) {
-        struct item *item = STAILQ_FIRST(from);
-        STAILQ_REMOVE_HEAD(from, link);
-        self->figures.queued_bytes -= cost(item);
-        STAILQ_INSERT_TAIL(batch, item, link);
-    }
-    return count;
+    struct item *item = STAILQ_FIRST(from);
+    STAILQ_REMOVE_HEAD(from, link);
+    self->figures.queued_bytes -= cost(item);
+    STAILQ_INSERT_TAIL(batch, item, link);
 }
 
-/* A note may come later than what was accepted after it, see store.h. */
+/* A note may come later than what was accepted after it, see store.h, but not earlier than what was
+ * accepted before it. */
 static void take_batch(struct store_sqlite *self, struct items *batch)
 {
-    size_t count = take(self, &self->accepted, batch, STORE_BATCH);
-    take(self, &self->notes, batch, STORE_BATCH - count);
+    for (size_t i = 0; i < STORE_BATCH && !STAILQ_EMPTY(&self->accepted); i++)
+        take(self, &self->accepted, batch);
+    const struct item *next = STAILQ_FIRST(&self->accepted);
+    const struct item *note;
+    for (size_t i = 0; i < NOTES_BATCH && (note = STAILQ_FIRST(&self->notes)) &&
+                       (!next || note->number < next->number);
+         i++)
+        take(self, &self->notes, batch);
     self->began_ms = STAILQ_EMPTY(batch) ? 0 : clock_monotonic_ms();
 }
 

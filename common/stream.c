@@ -83,9 +83,10 @@ void stream_drop_oldest(stream_t *self)
     }
 }
 
-static bool keeps(const stream_t *self)
+bool stream_keeps(const stream_t *self, size_t bytes)
 {
-    return self->limits->messages > 0 && self->limits->bytes > 0 && self->limits->age_ms > 0;
+    return self->limits->messages > 0 && self->limits->age_ms > 0 &&
+           self->limits->bytes >= STREAM_MESSAGE_COST + bytes;
 }
 
 static bool over(const stream_t *self, int64_t now_ms)
@@ -100,7 +101,7 @@ uint64_t stream_append(stream_t *self, payload_t **body_p, int64_t now_ms)
     /* Make room first: a ring that is full to its limit need not grow. */
     while (self->count && self->count >= self->limits->messages)
         stream_drop_oldest(self);
-    if (keeps(self) && push(self, *body_p, now_ms)) {
+    if (stream_keeps(self, (*body_p)->size) && push(self, *body_p, now_ms)) {
         *body_p = NULL;
         while (self->count && over(self, now_ms))
             stream_drop_oldest(self);

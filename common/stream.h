@@ -47,6 +47,8 @@ void stream_restart(stream_t *self, uint64_t epoch);
  * Trims what the limits no longer allow. Without memory for it nothing is kept, and the position
  * still moves on: readers are told of the gap. Returns the offset. */
 uint64_t stream_append(stream_t *self, payload_t **body_p, int64_t now_ms);
+/* False: of a message of so many bytes nothing but its position is kept, and none before it. */
+bool stream_keeps(const stream_t *self, size_t bytes);
 /* Releases what is too old, gives back room. */
 void stream_trim(stream_t *self, int64_t now_ms);
 /* Releases the oldest message. Only for a stream that keeps one. */

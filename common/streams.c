@@ -363,16 +363,23 @@ static void mark_published(streams_t *self, stream_header_t *header, int64_t now
     self->recent = header;
 }
 
-static void keep_to_total(streams_t *self)
+/* Its oldest messages, until there is room or none is left. */
+static void evict(streams_t *self, stream_header_t *header)
 {
-    while (self->bytes > self->total_bytes && self->keeping.oldest) {
-        stream_header_t *header = self->keeping.oldest;
-        size_t before = header->stream.bytes;
-        stream_drop_oldest(&header->stream);
-        account(self, header, before);
-        tell(self, STREAMS_TRIMMED, header);
+    stream_t *stream = &header->stream;
+    size_t before = stream->bytes, others = self->bytes - before;
+    while (stream->count && others + stream->bytes > self->total_bytes) {
+        stream_drop_oldest(stream);
         self->evicted++;
     }
+    account(self, header, before);
+    tell(self, STREAMS_TRIMMED, header);
+}
+
+static void keep_to_total(streams_t *self)
+{
+    while (self->bytes > self->total_bytes && self->keeping.oldest)
+        evict(self, self->keeping.oldest);
 }
 
 void streams_commit(streams_t *self, stream_header_t *header, payload_t **body_p, int64_t now_ms)

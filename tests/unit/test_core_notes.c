@@ -89,7 +89,7 @@ START_TEST(an_append_says_which_messages_are_still_kept)
 }
 END_TEST
 
-START_TEST(where_nothing_is_kept_the_last_one_goes_with_the_next)
+START_TEST(where_nothing_is_kept_only_the_position_is)
 {
     world_settings.streams.rule.limits.messages = 0;
     world_start();
@@ -97,8 +97,24 @@ START_TEST(where_nothing_is_kept_the_last_one_goes_with_the_next)
         post(i, i);
         if (i == 1)
             expect_note(STORE_MADE, "chat", NULL, 2);
-        commit_next((uint64_t)i);
+        commit_next((uint64_t)i + 1);
     }
+}
+END_TEST
+
+START_TEST(so_it_is_with_a_message_that_is_too_large)
+{
+    world_settings.streams.rule.limits.bytes = STREAM_MESSAGE_COST + 40;
+    world_start();
+    post(1, 1);
+    expect_note(STORE_MADE, "chat", NULL, 2);
+    commit_next(1);
+    world_request(0, "p",
+                  "{'op':'publish','channel':'chat',"
+                  "'payload':{'text':'forty bytes are less than this text has'}}");
+    commit_next(3); /* nor is what was in front of it */
+    post(3, 3);
+    commit_next(3);
 }
 END_TEST
 
@@ -251,7 +267,8 @@ int main(void)
     tcase_add_test(tests, who_listens_makes_a_stream_too);
     tcase_add_test(tests, without_a_durable_store_nobody_is_told);
     tcase_add_test(tests, an_append_says_which_messages_are_still_kept);
-    tcase_add_test(tests, where_nothing_is_kept_the_last_one_goes_with_the_next);
+    tcase_add_test(tests, where_nothing_is_kept_only_the_position_is);
+    tcase_add_test(tests, so_it_is_with_a_message_that_is_too_large);
     tcase_add_test(tests, an_append_has_the_key_of_its_publication);
     tcase_add_test(tests, messages_that_are_too_old_are_trimmed);
     tcase_add_test(tests, messages_without_room_are_trimmed);

@@ -156,6 +156,9 @@ START_TEST(messages_in_front_of_the_first_go)
     ck_assert(append_first("a", 7, 7, 7)); /* nothing but itself is kept */
     commit_and_expect("a 7:7\n  7 @70 <7>\nb 7:2\n  1 @10 <1>\n  2 @20 <2>\n");
     begin();
+    ck_assert(append_first("a", 7, 8, 9)); /* not even that */
+    commit_and_expect("a 7:8\nb 7:2\n  1 @10 <1>\n  2 @20 <2>\n");
+    begin();
     ck_assert(append_first("a", 8, 1, 1));
     commit_and_expect("a 8:1\n  1 @10 <1>\nb 7:2\n  1 @10 <1>\n  2 @20 <2>\n");
 }

@@ -272,6 +272,7 @@ START_TEST(notes_leave_room_for_what_somebody_waits_for)
     occupy();
     for (int i = 0; i < 4; i++) /* the third and fourth are lost */
         store_note(store, &(struct store_note){STORE_MADE, span_text("n"), 7, 0});
+    ck_assert_uint_eq(figures().notes_lost, 2);
     ck_assert_uint_eq(figures().queued_bytes, 2 * (STORE_COST + 1));
     ck_assert(append_body(1001, "a", 1, ""));
     ck_assert(append_body(1002, "a", 2, ""));
@@ -279,6 +280,41 @@ START_TEST(notes_leave_room_for_what_somebody_waits_for)
     disk_let_go();
     expect(false, 1, STORE_COMMITTED);
     expect_appended(1, 2, STORE_COMMITTED);
+}
+END_TEST
+
+static void trimmed(uint64_t first)
+{
+    store_note(store, &(struct store_note){STORE_TRIMMED, span_text("a"), 7, first});
+}
+
+/* Publishers that always have more than one transaction on its way. */
+START_TEST(notes_keep_up_with_what_somebody_waits_for)
+{
+    static const uint64_t waiting = 2 * STORE_BATCH, count = 20000;
+    store_destroy(&store);
+    open_with((size_t)1 << 20, PATIENCE_MS);
+    for (uint64_t offset = 1; offset <= count; offset++) {
+        if (offset > waiting)
+            expect_appended(offset - waiting, offset - waiting, STORE_COMMITTED);
+        append("a", offset);
+        trimmed(offset > waiting ? offset - waiting : 1);
+        trimmed(offset > waiting ? offset - waiting + 1 : 1);
+    }
+    expect_appended(count - waiting + 1, count, STORE_COMMITTED);
+    ck_assert_uint_eq(figures().notes_lost, 0);
+}
+END_TEST
+
+START_TEST(notes_do_not_overtake_what_was_accepted_before_them)
+{
+    occupy();
+    append_many("a", 1, STORE_BATCH + 1);
+    trimmed(STORE_BATCH + 1); /* none of them was committed yet, so this is of the test alone */
+    disk_let_go();
+    expect(false, 1, STORE_COMMITTED);
+    expect_appended(1, STORE_BATCH + 1, STORE_COMMITTED);
+    expect_kept(OCCUPIED "a 7:257\n  257 @2570 body\n");
 }
 END_TEST
 
@@ -359,6 +395,8 @@ int main(void)
     tcase_add_test(tests, no_more_waits_than_may);
     tcase_add_test(tests, its_limits_may_change);
     tcase_add_test(tests, notes_leave_room_for_what_somebody_waits_for);
+    tcase_add_test(tests, notes_keep_up_with_what_somebody_waits_for);
+    tcase_add_test(tests, notes_do_not_overtake_what_was_accepted_before_them);
     tcase_add_test(tests, keys_that_are_over_do_not_pile_up);
     tcase_add_test(tests, it_is_measured);
     tcase_add_test(tests, damage_is_measured);

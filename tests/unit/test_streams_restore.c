@@ -205,6 +205,25 @@ START_TEST(trimmed_for_others)
 }
 END_TEST
 
+/* However many go at once. */
+START_TEST(trimmed_for_others_once)
+{
+    stream_header_t *a = use("a", 0);
+    for (int i = 0; i < 5; i++)
+        commit(a, 0);
+    commit(use("b", 0), 0);
+    expect_told("a+1 b+2 ");
+    settings.total_bytes = 3 * COST;
+    bool checks;
+    ck_assert(streams_configure(streams, &settings, 0, &checks));
+    ck_assert_uint_eq(streams_evicted(streams), 3);
+    expect_told("a>4 ");
+    settings.total_bytes = 0;
+    ck_assert(streams_configure(streams, &settings, 0, &checks));
+    expect_told("a>6 b>2 ");
+}
+END_TEST
+
 START_TEST(a_new_epoch_is_told_and_failures_are_not)
 {
     stream_header_t *a = use("a", 0);
@@ -385,6 +404,7 @@ int main(void)
     tcase_add_test(tests, trimmed_by_age);
     tcase_add_test(tests, not_by_its_own_limits);
     tcase_add_test(tests, trimmed_for_others);
+    tcase_add_test(tests, trimmed_for_others_once);
     tcase_add_test(tests, a_new_epoch_is_told_and_failures_are_not);
     tcase_add_test(tests, cut_for_others);
     tcase_add_test(tests, what_finds_no_room_is_not_told);
