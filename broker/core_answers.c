@@ -3,8 +3,8 @@
 #include "broker/core_priv.h"
 #include "proto/bus_codec.h"
 
-/* An answer frame ends with the reply that brings it above this; one reply takes no more than fits
- * behind that. */
+/* An answer frame ends with the reply that brings it above this, or LIMIT_RANGES_BYTES when it
+ * holds ranges; one reply takes no more than fits behind that. */
 #define ANSWER_BYTES     ((size_t)256 << 10)
 #define ANSWER_REPLY_MAX (LIMIT_BUS_FRAME_BYTES - ANSWER_BYTES - 1024)
 /* Unanswered frames of questions of one gateway. */
@@ -118,11 +118,20 @@ static bool has_gone_back(const stream_header_t *header, const struct bus_questi
            question->offset > (is_of_before ? header->restored : stream->offset);
 }
 
+/* What is left of a frame that holds ranges. A gateway gives all of it to its clients before it
+ * writes to any, so a client that has missed all of it needs room for it. Who needs more asks for
+ * the rest. */
+static struct stream_room range_room(const core_t *core)
+{
+    size_t taken = core->answers.size;
+    return (struct stream_room){SIZE_MAX,
+                                taken < LIMIT_RANGES_BYTES ? LIMIT_RANGES_BYTES - taken : 0};
+}
+
 static void range(core_t *core, stream_header_t *header, const struct bus_question *question,
                   struct bus_reply *reply, int64_t now_ms)
 {
     const stream_t *stream = &header->stream;
-    static const struct stream_room room = {SIZE_MAX, LIMIT_RECOVERY_BYTES};
     struct stream_slice slice;
     if (has_gone_back(header, question)) {
         core->metrics->streams_gone_back_total++;
@@ -131,11 +140,14 @@ static void range(core_t *core, stream_header_t *header, const struct bus_questi
         reply->offset = stream->offset;
         return;
     }
-    if (question->epoch != stream->epoch || !stream_next(stream, question->offset, room, &slice))
+    if (question->epoch != stream->epoch ||
+        !stream_next(stream, question->offset, range_room(core), &slice))
         return;
     /* A single message that no frame can carry counts as gone. */
     if (slice.count == 1 && stream_at(stream, slice.first)->size > ANSWER_REPLY_MAX)
         return;
+    if (slice.count > 0)
+        core->answers_max = LIMIT_RANGES_BYTES;
     put_publications(core, header, slice, false, reply);
     reply->flags = BUS_REPLY_RECOVERED;
 }
@@ -336,7 +348,7 @@ static size_t answer_decided(core_t *core, party_t *gateway, size_t *taken, int6
 {
     size_t count = 0;
     struct permit *permit;
-    while (core->answers.size < ANSWER_BYTES && *taken < LIMIT_ASK_ITEMS &&
+    while (core->answers.size < core->answers_max && *taken < LIMIT_ASK_ITEMS &&
            (permit = core_next_decided(gateway))) {
         count += put_answer(core, gateway, &permit->question, permit, now_ms);
         ++*taken;
@@ -350,8 +362,9 @@ static void answer_frame(core_t *core, party_t *gateway, int64_t now_ms)
     struct bus_question question;
     size_t taken = 0;
     buffer_reset(&core->answers);
+    core->answers_max = ANSWER_BYTES;
     size_t count = answer_decided(core, gateway, &taken, now_ms);
-    while (core->answers.size < ANSWER_BYTES && taken < LIMIT_ASK_ITEMS &&
+    while (core->answers.size < core->answers_max && taken < LIMIT_ASK_ITEMS &&
            next_question(core, gateway, &question)) {
         count += put_answer(core, gateway, &question, NULL, now_ms);
         taken++;

@@ -113,6 +113,7 @@ struct core {
 
     /* scratch */
     struct buffer body, why, answers, publications;
+    size_t answers_max; /* with a reply that brings it there the frame of answers ends */
 
     int64_t now_ms; /* of the event being handled */
     uint64_t nonce, canary;

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "bytes.h"
@@ -136,21 +137,35 @@ START_TEST(recovery_is_bounded_in_messages)
 }
 END_TEST
 
-START_TEST(recovery_is_bounded_in_bytes)
+/* A world with gateway "g" that takes payloads of this size. */
+static void given_payloads_of(size_t bytes)
 {
-    world_settings.payload_bytes = 4096;
+    world_settings.payload_bytes = bytes;
     world_settings.streams.rule.limits.bytes = 16 << 20;
     world_start();
     world_gateway("g", 5);
-    char request[4096] = "{'op':'publish','channel':'a','payload':{'t':'";
-    memset(request + strlen(request), 'x', 2952);
-    strcat(request, "'}}");
-    for (int i = 0; i < 200; i++) {
+}
+
+/* Publishes {'t': 'xxx...'} to the channel whose stream has this epoch. */
+static void publish_large(const char *channel, uint64_t epoch, int count, size_t text_size)
+{
+    char request[16384];
+    size_t head = (size_t)snprintf(request, sizeof request,
+                                   "{'op':'publish','channel':'%s','payload':{'t':'", channel);
+    memset(request + head, 'x', text_size);
+    strcpy(request + head + text_size, "'}}");
+    for (int i = 0; i < count; i++) {
         world_request(0, "p", request);
-        core_stored(world, expect_append("a", NULL, 2, (uint64_t)i + 1, NULL), STORE_COMMITTED,
-                    world_now);
+        core_stored(world, expect_append(channel, NULL, epoch, (uint64_t)i + 1, NULL),
+                    STORE_COMMITTED, world_now);
     }
     drop_effects();
+}
+
+START_TEST(recovery_is_bounded_in_bytes)
+{
+    given_payloads_of(4096);
+    publish_large("a", 2, 200, 2952);
     /* Bodies of 2,967 bytes, with offset and length 2,979: 175 of them are within 512 KiB. */
     const struct bus_reply *reply = recover("a", 2, 25, 0);
     ck_assert_uint_eq(reply->flags, BUS_REPLY_RECOVERED);
@@ -248,8 +263,8 @@ START_TEST(a_range_gives_what_fits)
     ck_assert_uint_eq(reply->flags, BUS_REPLY_RECOVERED);
     ck_assert_uint_gt(reply->count, 300);
     ck_assert_uint_lt(reply->count, 30000);
-    ck_assert_uint_le(reply->publications.size, LIMIT_RECOVERY_BYTES);
-    ck_assert_uint_gt(reply->publications.size, LIMIT_RECOVERY_BYTES - 100);
+    ck_assert_uint_le(reply->publications.size, LIMIT_RANGES_BYTES);
+    ck_assert_uint_gt(reply->publications.size, LIMIT_RANGES_BYTES - 100);
     uint64_t next = reply->count;
     reply = range(2, next);
     struct span rest = reply->publications;
@@ -418,19 +433,8 @@ END_TEST
 
 START_TEST(many_questions_are_answered_in_frames_that_fit)
 {
-    world_settings.payload_bytes = 4096;
-    world_settings.streams.rule.limits.bytes = 16 << 20;
-    world_start();
-    world_gateway("g", 5);
-    char request[4096] = "{'op':'publish','channel':'a','payload':{'t':'";
-    memset(request + strlen(request), 'x', 3000);
-    strcat(request, "'}}");
-    for (int i = 0; i < 150; i++) {
-        world_request(0, "p", request);
-        core_stored(world, expect_append("a", NULL, 2, (uint64_t)i + 1, NULL), STORE_COMMITTED,
-                    world_now);
-    }
-    drop_effects();
+    given_payloads_of(4096);
+    publish_large("a", 2, 150, 3000);
     struct bus_question questions[20];
     for (size_t i = 0; i < 20; i++) {
         questions[i] = about(BUS_SUBSCRIBE, world_key("a", NULL));
@@ -456,6 +460,81 @@ START_TEST(many_questions_are_answered_in_frames_that_fit)
     }
     core_answer(world, SIZE_MAX, world_now);
     expect_nothing();
+}
+END_TEST
+
+/* Asks for what the channels "a", "b" ... have missed since these offsets, where that is something.
+ * Returns of how many. */
+static size_t ask_for_ranges(uint64_t *after, size_t channels, uint64_t last)
+{
+    static uint8_t keys[ADDRESS_KEY_MAX * 4];
+    struct bus_question questions[4];
+    size_t count = 0;
+    for (size_t i = 0; i < channels; i++) {
+        struct span key = world_key((char[]){(char)('a' + i), 0}, NULL);
+        memcpy(keys + i * ADDRESS_KEY_MAX, key.data, key.size);
+        if (after[i] == last)
+            continue;
+        questions[count] = about(BUS_RANGE, span_of(keys + i * ADDRESS_KEY_MAX, key.size));
+        questions[count].epoch = 2 + i;
+        questions[count].offset = after[i];
+        questions[count++].token = i;
+    }
+    world_ask("g", questions, count);
+    return count;
+}
+
+/* The next frame: what it brings, in order, moves the offsets on. Returns how many replies it has.
+ */
+static size_t take_ranges(uint64_t *after, size_t max_bytes)
+{
+    core_answer(world, 1, world_now);
+    struct span frame = take_frame("g");
+    struct bus_answer answer;
+    ck_assert_uint_le(frame.size, max_bytes);
+    ck_assert(bus_get_answer(frame, &answer));
+    while (answer.items.size > 0) {
+        struct bus_reply reply;
+        struct bus_publication publication;
+        ck_assert(bus_next_reply(&answer.items, &reply));
+        ck_assert_uint_gt(reply.count, 0);
+        for (struct span rest = reply.publications; rest.size > 0;) {
+            ck_assert(bus_next_publication(&rest, &publication));
+            ck_assert_uint_eq(publication.offset, ++after[reply.token]);
+        }
+    }
+    return answer.count;
+}
+
+/* A gateway gives a frame to its clients as a whole: it must fit into any of their queues, although
+ * a client may have missed all that is in it. */
+START_TEST(frames_of_ranges_fit_into_the_smallest_queue)
+{
+    given_payloads_of(10240);
+    for (size_t i = 0; i < 4; i++)
+        publish_large((char[]){(char)('a' + i), 0}, 2 + i, 10, 9000);
+    uint64_t after[4] = {0};
+    size_t frames = 0;
+    while (after[0] + after[1] + after[2] + after[3] < 40) {
+        for (size_t asked = ask_for_ranges(after, 4, 10); asked > 0; frames++)
+            asked -= take_ranges(after, LIMIT_RANGES_BYTES + 10240);
+    }
+    ck_assert_uint_le(frames, 14); /* three messages each */
+}
+END_TEST
+
+START_TEST(ranges_that_miss_nothing_share_a_frame)
+{
+    world_gateway("g", 5);
+    world_publish("a", 1);
+    struct bus_question questions[LIMIT_ASK_ITEMS];
+    for (size_t i = 0; i < LIMIT_ASK_ITEMS; i++) {
+        questions[i] = about(BUS_RANGE, world_key("a", NULL));
+        questions[i].epoch = 2;
+        questions[i].offset = 1;
+    }
+    world_ask("g", questions, LIMIT_ASK_ITEMS);
+    ck_assert_uint_eq(take_answers("g")->count, LIMIT_ASK_ITEMS);
 }
 END_TEST
 
@@ -577,6 +656,8 @@ int main(void)
     tcase_add_test(tests, a_frame_that_breaks_off_is_answered_as_far_as_it_goes);
     tcase_add_test(tests, too_many_questions_in_one_frame_are_refused);
     tcase_add_test(tests, many_questions_are_answered_in_frames_that_fit);
+    tcase_add_test(tests, frames_of_ranges_fit_into_the_smallest_queue);
+    tcase_add_test(tests, ranges_that_miss_nothing_share_a_frame);
     tcase_add_test(tests, strangers_are_told_to_say_hello);
     tcase_add_test(tests, questions_of_a_slow_gateway_wait_and_others_do_not);
     tcase_add_test(tests, questions_of_a_gateway_that_left_are_dropped);
