@@ -52,6 +52,7 @@ struct session {
     bool is_dirty;
     bool is_lagging;
     bool is_recovering : 1; /* one recovery at a time, so that replies cannot overflow the outbox */
+    bool has_recovery : 1;  /* one may be in the outbox */
     bool ping_pending : 1;
 
     TAILQ_ENTRY(session) all;

@@ -1,4 +1,5 @@
 #include "gateway/hub_priv.h"
+#include "proto/limits.h"
 
 /* lag - sessions whose client reads too slowly: something waits in the outbox although the socket
  * was offered it.
@@ -66,9 +67,19 @@ static bool shed(hub_t *self, session_t *session, size_t bytes, struct shed_outc
     return true;
 }
 
+/* What is put between two writes says nothing about the client yet, but has its bound, too. A
+ * recovery was asked for when there was room: it comes on top. */
+static size_t max_bytes(const hub_t *self, const session_t *session)
+{
+    size_t waiting = self->settings.queue_bytes * (session->is_lagging ? 1 : 2);
+    return waiting + (session->has_recovery ? LIMIT_RECOVERY_BYTES : 0);
+}
+
 bool lag_put(hub_t *self, session_t *session, payload_t *frame)
 {
-    const size_t max = self->settings.queue_bytes;
+    const size_t max = max_bytes(self, session);
+    if (outbox_put(&session->outbox, self->outboxes, frame, max))
+        return true;
     size_t room = frame->size > max / 4 ? frame->size : max / 4;
     size_t bound = room < max ? max - room : 0;
     struct shed_outcome outcome;

@@ -520,8 +520,11 @@ void hub_session_sent(hub_t *self, session_t *session, size_t count, int64_t now
 {
     self->now_ms = now_ms;
     outbox_drop(&session->outbox, self->outboxes, count);
-    if (session->is_lagging && outbox_is_empty(&session->outbox))
-        lag_end(self, session);
+    if (outbox_is_empty(&session->outbox)) {
+        session->has_recovery = false;
+        if (session->is_lagging)
+            lag_end(self, session);
+    }
     if (session->state == SESSION_OPEN)
         subscription_resume_recoveries(self, session);
 }

@@ -23,7 +23,7 @@ static void ask(hub_t *self, subscription_t *subscription)
                                             .offset = command->offset});
 }
 
-/* Recovered publications may fill half an outbox: one recovery after the other, and only when the
+/* What is recovered comes on top of what may wait: one recovery after the other, and only when the
  * client has read most of what came before. */
 static bool may_recover(const hub_t *self, const session_t *session)
 {
@@ -200,6 +200,7 @@ static void subscribed(hub_t *self, subscription_t *subscription, const struct b
     client_write_subscribed(&self->text, command->id, &result);
     if (self->why.failed || self->text.failed)
         session_close(self, subscription->session, CLIENT_CLOSE_SERVER_ERROR, true);
+    subscription->session->has_recovery |= recovered;
     session_reply_subscribed(self, subscription->session, buffer_span(&self->text),
                              subscription->group->number);
 

@@ -106,6 +106,21 @@ overLossyLink('silence: all is asked for again, then /readyz is red; the connect
     assert.equal(await cluster.metric('lost_told_total'), 0);
   });
 
+overLossyLink('more is missing than a queue holds: it comes in pieces, and nobody who reads is cut off',
+  { gateway: { audit_seconds: 0, queue_bytes: 65536 } },
+  async ({ cluster, link, client, backend }) => {
+    const texts = Array.from({ length: 10 }, (_, i) => ({ i, t: 'x'.repeat(9000) }));
+    await client.subscribe('more');
+    link.lose = losing(publication, digest); // no digest before all are published
+    for (const channel of ['news', 'more']) await backend.publishMany(channel, texts);
+    link.lose = losing(publication);
+    for (const [channel, first] of [['news', 2], ['more', 1]]) {
+      const got = await client.publications(channel, texts.length);
+      assert.deepEqual(got, texts.map((data, i) => ({ data, offset: first + i })));
+    }
+    assert.deepEqual(await metrics(cluster, 'repaired_total', 'closed_slow_total', 'lost_told_total'), [20, 0, 0]);
+  });
+
 // A gateway that hears nothing for too long: its clients would not hear anything either, and not know it.
 const lost = () => ({ gateway: { broker_lost_seconds: 1, drain_seconds: 1 } });
 

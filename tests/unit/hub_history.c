@@ -250,6 +250,7 @@ static void come_back(void)
         if (world.clients[client].session)
             continue;
         ck_assert(kind.with_stalls && world.clients[client].code == CLIENT_CLOSE_SLOW);
+        ck_assert(world.clients[client].is_stalled); /* nobody else is slow */
         seen->cut_off++;
         reconnect(client);
     }
@@ -516,7 +517,7 @@ void history_run(uint64_t seed, struct history_kind of, struct history_seen *sum
     settings.audit_ms = kind.faults == FAULTS_AND_SILENCE ? 5000 : 40000;
     settings.ping_ms = 10000000; /* clients here do not answer them */
     if (kind.with_stalls) {
-        settings.queue_bytes = 3000; /* all that is kept of a stream fits into half of it */
+        settings.queue_bytes = 1400; /* less than what is recovered, or repaired at once */
         settings.queue_ms = 400;
     }
     world_open(&world, &settings);

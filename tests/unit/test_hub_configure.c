@@ -49,7 +49,7 @@ START_TEST(a_smaller_queue_holds_for_those_who_are_there)
     for (int i = 0; i < 3; i++)
         expect("\"error\"");
     struct hub_settings settings = world_settings();
-    settings.queue_bytes = 100;
+    settings.queue_bytes = 50;
     configure(settings);
     say(commands);
     expect_closed(CLIENT_CLOSE_SLOW);

@@ -86,6 +86,82 @@ START_TEST(disconnect_closes_beyond_the_time)
 }
 END_TEST
 
+/* What one frame of the bus brings comes before any of it can be written. */
+START_TEST(one_that_reads_is_not_closed_for_what_comes_at_once)
+{
+    given_stalled(SLOW_READER_DISCONNECT, 500, 20000);
+    world_go_on(&world, 0);
+    for (int n = 1; n <= 30; n++) {
+        world.lose_next = true;
+        world_publish(&world, 0);
+    }
+    world_digest(&world);
+    world_settle(&world);
+    ck_assert(!world.clients[0].has_been_closed);
+    for (unsigned long long n = 1; n <= 30; n++)
+        expect_publication(0, n);
+    expect_nothing();
+    ck_assert_uint_eq(metrics()->repaired_total, 30);
+    done();
+}
+END_TEST
+
+/* Of a client that does not read, as much as there is in one frame; then the next is too much. */
+START_TEST(one_that_does_not_read_is_closed_behind_what_came_at_once)
+{
+    given_stalled(SLOW_READER_DISCONNECT, 500, 20000);
+    for (int n = 1; n <= 30; n++) {
+        world.lose_next = true;
+        world_publish(&world, 0);
+    }
+    world_digest(&world);
+    world_settle(&world);
+    expect_closed(CLIENT_CLOSE_SLOW);
+    ck_assert(!world.clients[1].has_been_closed);
+    done();
+}
+END_TEST
+
+/* Client 0, to s0. */
+static void comes_back(int id, int offset)
+{
+    char epoch[EPOCH_TEXT_BYTES];
+    epoch_write(epoch, world.streams[0].epoch);
+    world_send(&world, 0,
+               "{\"id\":%d,\"subscribe\":{\"channel\":\"s0\",\"recover\":true,\"epoch\":\"%.16s\","
+               "\"offset\":%d}}",
+               id, epoch, offset);
+    world_settle(&world);
+}
+
+/* A small queue, in which something waits when the reply comes, which is larger than all of it. */
+START_TEST(a_recovery_comes_on_top_of_what_may_wait)
+{
+    given_stalled(SLOW_READER_DISCONNECT, 500, 20000);
+    world_go_on(&world, 0);
+    world_send(&world, 0, "{\"id\":3,\"unsubscribe\":{\"channel\":\"s0\"}}");
+    expect("\"id\":3,");
+    published_to_others(1, 30);
+    world_stall(&world, 0);
+    world_send(&world, 0, "{\"id\":4,\"rpc\":{\"method\":\"x\"}}");
+    ck_assert_uint_eq(metrics()->lagging, 1);
+    comes_back(5, 0);
+    ck_assert_uint_gt(metrics()->bytes_queued, 1000);
+    published_to_others(31, 32);
+    ck_assert(!world.clients[0].has_been_closed);
+    world_go_on(&world, 0);
+    expect("\"error\"");
+    expect("\"recovered\":true");
+    expect_publication(0, 31);
+    expect_publication(0, 32);
+
+    world_stall(&world, 0); /* it was read: nothing is on top any more */
+    published_to_others(33, 50);
+    expect_closed(CLIENT_CLOSE_SLOW);
+    done();
+}
+END_TEST
+
 START_TEST(one_that_reads_in_time_is_not_closed)
 {
     given_stalled(SLOW_READER_DISCONNECT, 65536, 2000);
@@ -260,15 +336,9 @@ START_TEST(what_was_left_out_untold_is_restored_after_a_reconnect)
     published_to_others(1, 20);
     world_read(&world, 0, 1);
     expect_missed(1, 0);
-    char epoch[EPOCH_TEXT_BYTES];
-    epoch_write(epoch, world.streams[0].epoch);
     world_disconnect(&world, 0);
     world_connect(&world, 0);
-    world_send(&world, 0,
-               "{\"id\":3,\"subscribe\":{\"channel\":\"s0\",\"recover\":true,\"epoch\":\"%.16s\","
-               "\"offset\":1}}",
-               epoch);
-    world_settle(&world);
+    comes_back(3, 1);
     expect("\"publications\":[{\"data\":{\"e\":1,\"n\":2},\"offset\":2}");
     done();
 }
@@ -336,6 +406,9 @@ int main(void)
     TCase *tests = tcase_create("lag");
     tcase_add_test(tests, disconnect_closes_beyond_the_bytes);
     tcase_add_test(tests, disconnect_closes_beyond_the_time);
+    tcase_add_test(tests, one_that_reads_is_not_closed_for_what_comes_at_once);
+    tcase_add_test(tests, one_that_does_not_read_is_closed_behind_what_came_at_once);
+    tcase_add_test(tests, a_recovery_comes_on_top_of_what_may_wait);
     tcase_add_test(tests, one_that_reads_in_time_is_not_closed);
     tcase_add_test(tests, latest_keeps_the_newest_and_tells);
     tcase_add_test(tests, what_is_missing_is_told_by_the_next_whatever_its_policy);
