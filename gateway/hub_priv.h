@@ -58,6 +58,7 @@ struct session {
     TAILQ_ENTRY(session) all;
     TAILQ_ENTRY(session) lag_link; /* in hub->lagging while is_lagging */
     struct deadline lag_timer;     /* set meanwhile */
+    int64_t lags_since_ms;         /* meanwhile */
     LIST_HEAD(, subscription) subscriptions;
     struct deadline timer; /* connect, heartbeat or end, whatever is next */
     uint64_t number;       /* unique among all gateways: it begins at their incarnation */

@@ -15,12 +15,19 @@
 
 /* --- coming and going --- */
 
+/* Since when its client has kept waiting what came at since_ms: until the session lagged it waited
+ * for something else, a permission for instance. */
+static int64_t waits_since_ms(const session_t *session, int64_t since_ms)
+{
+    return since_ms > session->lags_since_ms ? since_ms : session->lags_since_ms;
+}
+
 static int64_t front_since_ms(const hub_t *self, const session_t *session)
 {
     payload_t *front;
     outbox_peek(&session->outbox, &front, 1, SIZE_MAX);
     int64_t since_ms = frame_about(front)->since_ms;
-    return since_ms != 0 ? since_ms : self->now_ms;
+    return since_ms != 0 ? waits_since_ms(session, since_ms) : self->now_ms;
 }
 
 /* Not before what waits in front has waited too long. */
@@ -37,6 +44,7 @@ void hub_session_full(hub_t *self, session_t *session, int64_t now_ms)
         outbox_is_empty(&session->outbox))
         return;
     session->is_lagging = true;
+    session->lags_since_ms = now_ms;
     TAILQ_INSERT_TAIL(&self->lagging, session, lag_link);
     self->metrics.lagging++;
     set_timer(self, session);
@@ -54,10 +62,17 @@ void lag_end(hub_t *self, session_t *session)
 
 /* --- letting go --- */
 
+/* What came until then has waited too long; 0: nothing has. */
+static int64_t too_long_ms(const hub_t *self, const session_t *session)
+{
+    int64_t before_ms = self->now_ms - self->settings.queue_ms;
+    return session->lags_since_ms <= before_ms ? before_ms : 0;
+}
+
 /* False: it is closed. */
 static bool shed(hub_t *self, session_t *session, size_t bytes, struct shed_outcome *out)
 {
-    struct shed_bounds bounds = {bytes, self->now_ms - self->settings.queue_ms};
+    struct shed_bounds bounds = {bytes, too_long_ms(self, session)};
     if (!shed_outbox(self->shed, &session->outbox, self->outboxes, &bounds, out)) {
         session_close(self, session, CLIENT_CLOSE_SERVER_ERROR, true);
         return false;
@@ -99,7 +114,7 @@ static void look(hub_t *self, session_t *session)
     struct shed_outcome outcome;
     if (!shed(self, session, SIZE_MAX, &outcome))
         return;
-    int64_t due_ms = outcome.kept_since_ms + limit_ms;
+    int64_t due_ms = waits_since_ms(session, outcome.kept_since_ms) + limit_ms;
     if (outcome.kept_since_ms != 0 && due_ms <= self->now_ms) {
         self->metrics.closed_slow_late_total++;
         session_close(self, session, CLIENT_CLOSE_SLOW, true);

@@ -162,6 +162,51 @@ START_TEST(a_recovery_comes_on_top_of_what_may_wait)
 }
 END_TEST
 
+/* Eight messages for client 0, which may not read them before the broker has said so. */
+static void given_held_for(enum slow_reader policy, int64_t ms)
+{
+    given_stalled(policy, 65536, 1000);
+    world_go_on(&world, 0);
+    world.streams[0].verdict.grant_ms = BUS_GRANT_ONCE;
+    world_send(&world, 0, "{\"id\":3,\"unsubscribe\":{\"channel\":\"s0\"}}");
+    world_send(&world, 0, "{\"id\":4,\"subscribe\":{\"channel\":\"s0\"}}");
+    world_settle(&world);
+    expect("\"id\":3,");
+    expect("\"id\":4,");
+    published_to_others(1, 8);
+    ck_assert_uint_eq(metrics()->held_for_permit, 8);
+    world_advance(&world, ms);
+    world_stall(&world, 0);
+    world_settle(&world);
+    ck_assert_uint_eq(metrics()->lagging, 1);
+}
+
+START_TEST(time_in_a_guard_is_no_time_in_the_queue)
+{
+    given_held_for(SLOW_READER_DISCONNECT, 1200);
+    ck_assert_uint_eq(metrics()->queue_oldest_ms, 0);
+    passed(900);
+    ck_assert(!world.clients[0].has_been_closed);
+    ck_assert_uint_ge(metrics()->queue_oldest_ms, 900);
+    passed(200);
+    expect_closed(CLIENT_CLOSE_SLOW);
+    ck_assert_uint_eq(metrics()->closed_slow_late_total, 1);
+    done();
+}
+END_TEST
+
+START_TEST(time_in_a_guard_lets_no_message_go)
+{
+    given_held_for(SLOW_READER_DROP_OLDEST, 1200);
+    passed(900);
+    world_go_on(&world, 0);
+    for (unsigned long long n = 1; n <= 8; n++)
+        expect_missed(n, 0);
+    ck_assert_uint_eq(metrics()->dropped_oldest_total, 0);
+    done();
+}
+END_TEST
+
 START_TEST(one_that_reads_in_time_is_not_closed)
 {
     given_stalled(SLOW_READER_DISCONNECT, 65536, 2000);
@@ -409,6 +454,8 @@ int main(void)
     tcase_add_test(tests, one_that_reads_is_not_closed_for_what_comes_at_once);
     tcase_add_test(tests, one_that_does_not_read_is_closed_behind_what_came_at_once);
     tcase_add_test(tests, a_recovery_comes_on_top_of_what_may_wait);
+    tcase_add_test(tests, time_in_a_guard_is_no_time_in_the_queue);
+    tcase_add_test(tests, time_in_a_guard_lets_no_message_go);
     tcase_add_test(tests, one_that_reads_in_time_is_not_closed);
     tcase_add_test(tests, latest_keeps_the_newest_and_tells);
     tcase_add_test(tests, what_is_missing_is_told_by_the_next_whatever_its_policy);
