@@ -91,6 +91,7 @@ struct restoring {
     stream_header_t *header; /* whose messages come now; NULL: none */
     uint64_t offset;         /* its position */
     bool lacks_keys;         /* one is not remembered */
+    size_t ended;            /* streams that were not taken */
     struct core_restored result;
 };
 

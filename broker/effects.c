@@ -4,6 +4,7 @@
 
 /* After a burst the buffer goes back to the system when it is larger than this. */
 #define KEPT_BYTES ((size_t)4 << 20)
+#define KEPT_ITEMS (KEPT_BYTES / sizeof(struct effect))
 
 struct effect {
     enum core_effect_kind kind;
@@ -92,6 +93,11 @@ bool effects_register(struct effects *self, uint64_t ticket)
 static void reset(struct effects *self)
 {
     self->first = self->end = 0;
+    if (self->room > KEPT_ITEMS) {
+        free(self->items);
+        self->items = NULL;
+        self->room = 0;
+    }
     if (self->bytes.room > KEPT_BYTES)
         buffer_free(&self->bytes);
     else
