@@ -108,6 +108,7 @@ export async function soak(cluster, { clients, perSecond, minutes, warmUpMinutes
 
   const children = { broker: cluster.broker, gateway_a: cluster.gateway, gateway_b: other.child };
   const samples = Object.fromEntries(Object.keys(children).map((name) => [name, []]));
+  const stored = []; // by minute
   const began = performance.now();
   const elapsed = () => performance.now() - began;
   for (let minute = 1; minute <= Math.ceil(minutes); minute++) {
@@ -120,8 +121,10 @@ export async function soak(cluster, { clients, perSecond, minutes, warmUpMinutes
     }
     const reports = await Promise.all(herds.map((herd) => herd.report()));
     reports.forEach(assertNoFaults);
+    const store_mb = Math.round((await cluster.metric('store_file_bytes', 'broker')) / 1e5) / 10;
+    stored.push(store_mb);
     say({ minute, acknowledged: flow.acknowledged, delivered: reports.reduce((sum, one) => sum + one.publications, 0),
-      visits: state.visits, ...Object.fromEntries(Object.entries(samples).map(([name, all]) => [`${name}_mb`, Math.round(all.at(-1).rss / 1e4) / 100])) });
+      visits: state.visits, store_mb, ...Object.fromEntries(Object.entries(samples).map(([name, all]) => [`${name}_mb`, Math.round(all.at(-1).rss / 1e4) / 100])) });
   }
   state.isOver = true;
   await visits;
@@ -132,7 +135,11 @@ export async function soak(cluster, { clients, perSecond, minutes, warmUpMinutes
   reports.forEach(assertNoFaults);
   for (const report of reports) assert.equal(report.disconnected + report.told + report.unrecovered, 0, JSON.stringify(report));
 
-  const figures = { minutes, acknowledged: flow.acknowledged, delivered: reports.reduce((sum, one) => sum + one.publications, 0), visits: state.visits, names: 2 * used, violations: 0 };
+  const figures = {
+    minutes, acknowledged: flow.acknowledged, delivered: reports.reduce((sum, one) => sum + one.publications, 0),
+    visits: state.visits, names: 2 * used, violations: 0,
+    store_mb: [stored[Math.min(Math.ceil(warmUpMinutes), stored.length) - 1], stored.at(-1)],
+  };
   for (const [name, all] of Object.entries(samples)) {
     const warm = all.filter(({ ms }) => ms >= warmUpMinutes * 60000);
     figures[`${name}_rss_percent_per_hour`] = warm.length > 2 ? Math.round(risePerHour(warm) * 100) / 100 : null;
