@@ -429,6 +429,11 @@ static void subscribe_new(hub_t *self, session_t *session, const struct client_c
         session_reply_error(self, session, command->id, CLIENT_ERROR_LIMIT_EXCEEDED, NULL);
         return;
     }
+    if (!self->broker_is_up) { /* its topic would wait for the broker, and nothing bounds those */
+        session_reply_error(self, session, command->id, CLIENT_ERROR_INTERNAL,
+                            "the broker cannot be reached");
+        return;
+    }
     subscription_t *subscription = subscription_new(self, session, &address, command->channel);
     if (!subscription) {
         session_reply_error(self, session, command->id, CLIENT_ERROR_INTERNAL, NULL);

@@ -240,6 +240,28 @@ START_TEST(without_a_broker_the_error_is_temporary)
 }
 END_TEST
 
+START_TEST(without_a_broker_nothing_is_queued_for_new_addresses)
+{
+    given();
+    subscribe(0, "s0");
+    world_break_link(&world);
+    for (unsigned id = 3; id < 9; id++) {
+        char command[128], error[32];
+        snprintf(command, sizeof command, "{\"id\":%u,\"subscribe\":{\"channel\":\"s%u\"}}", id,
+                 1 + id % 2);
+        say(command);
+        snprintf(error, sizeof error, "{\"id\":%u,\"error\":{\"code\":100", id);
+        expect(error);
+    }
+    ck_assert_uint_eq(world.topics.count, 0);
+    ck_assert_uint_eq(metrics()->addresses, 1);
+    ck_assert_uint_eq(metrics()->linger_cut_total, 0);
+    world_mend_link(&world);
+    subscribe(0, "s1");
+    done();
+}
+END_TEST
+
 START_TEST(a_slow_reader_is_closed_and_others_are_not)
 {
     struct hub_settings settings = world_settings();
@@ -416,6 +438,7 @@ int main(void)
     tcase_add_test(tests, pings_want_pongs);
     tcase_add_test(tests, silence_of_the_broker_is_answered_in_time);
     tcase_add_test(tests, without_a_broker_the_error_is_temporary);
+    tcase_add_test(tests, without_a_broker_nothing_is_queued_for_new_addresses);
     tcase_add_test(tests, a_slow_reader_is_closed_and_others_are_not);
     tcase_add_test(tests, an_address_is_left_after_a_while);
     tcase_add_test(tests, few_addresses_linger_at_once);
