@@ -4,6 +4,8 @@
 #include "gateway/hub_priv.h"
 #include "proto/status.h"
 
+#define ROOM 4 /* messages; a guard keeps it for the next ones */
+
 /* guard - a subscription whose permission is over, or is asked for again.
  *
  * Most subscriptions never have one: their permission holds as long as they live, or until their
@@ -109,7 +111,7 @@ static bool make_room(guard_t *guard, uint32_t max)
 {
     if (guard->count < guard->room)
         return true;
-    uint32_t room = guard->room ? guard->room * 2 : 4;
+    uint32_t room = guard->room ? guard->room * 2 : ROOM;
     if (room > max)
         room = max;
     payload_t **held = realloc(guard->held, room * sizeof(*held));
@@ -164,6 +166,16 @@ void guard_deliver(hub_t *self, subscription_t *subscription, payload_t *frame)
     self->metrics.deliveries_total++;
 }
 
+/* With `check = message` a guard stays: one slow answer must not make it large for good. */
+static void forget_room(guard_t *guard)
+{
+    if (guard->count > 0 || guard->room <= ROOM)
+        return;
+    free(guard->held);
+    guard->held = NULL;
+    guard->room = 0;
+}
+
 /* The first of those held go on to the client, or nowhere. */
 static void let_go(hub_t *self, guard_t *guard, uint32_t count, bool to_client)
 {
@@ -181,6 +193,7 @@ static void let_go(hub_t *self, guard_t *guard, uint32_t count, bool to_client)
     guard->count -= count;
     if (count > 0 && guard->count > 0)
         memmove(guard->held, guard->held + count, guard->count * sizeof(*guard->held));
+    forget_room(guard);
 }
 
 static void destroy(hub_t *self, subscription_t *subscription)

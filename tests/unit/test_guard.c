@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include "client_world.h"
 #include "proto/status.h"
 #include "unit.h"
@@ -177,6 +179,43 @@ START_TEST(another_permission_may_last_longer_or_shorter)
     published(0);
     expect_publication(0, 2);
     ck_assert_uint_eq(metrics()->permits_asked_total, 1);
+    done();
+}
+END_TEST
+
+static size_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* A client that has not read reads now. */
+static void read_all(void)
+{
+    while (session_outbox(world.clients[0].session)->bytes > 0) {
+        world_read(&world, 0, 100);
+        for (char *text; (text = world_next(&world, 0));)
+            free(text);
+    }
+}
+
+START_TEST(a_subscription_that_held_much_once_is_as_small_as_before)
+{
+    struct hub_settings settings = world_settings();
+    settings.held_messages = 10000;
+    settings.queue_bytes = 4 << 20;
+    given_settings(settings);
+    verdict(STATUS_OK, false, BUS_GRANT_ONCE);
+    subscribe(0, "s0");
+    for (int i = 0; i < 5000; i++)
+        published(0);
+    world_stall(&world, 0);
+    answered(); /* about the first one, then about the others */
+    expect_nothing_held();
+    read_all();
+    size_t with = heap_bytes();
+    say("{\"id\":3,\"unsubscribe\":{\"channel\":\"s0\"}}");
+    ck_assert_uint_lt(with, heap_bytes() + 16384);
     done();
 }
 END_TEST
@@ -417,6 +456,7 @@ int main(void)
     tcase_add_test(tests, others_do_not_wait_for_one_that_is_held);
     tcase_add_test(tests, once_means_each_message_has_a_question_that_came_after_it);
     tcase_add_test(tests, another_permission_may_last_longer_or_shorter);
+    tcase_add_test(tests, a_subscription_that_held_much_once_is_as_small_as_before);
     tcase_add_test(tests, more_than_may_be_held_is_told);
     tcase_add_test(tests, one_that_overflows_takes_nobody_elses_place);
     tcase_add_test(tests, what_a_connection_holds_fits_into_its_queue);
