@@ -34,6 +34,7 @@ struct ws_settings plan_ws(const options_t *options)
 {
     const struct options_gateway *from = &options->gateway;
     return (struct ws_settings){.connections = from->connections,
+                                .unfinished_bytes = from->unfinished_bytes,
                                 .allowed_origins = from->allowed_origins,
                                 .fallback = from->fallback,
                                 .fallback_bytes = from->fallback_bytes};

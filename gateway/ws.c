@@ -128,6 +128,12 @@ static void on_message(ws_t *self, struct connection *connection, struct span me
     hub_session_frame(self->hub, connection->session, message, clock_monotonic_ms());
 }
 
+void ws_drop_incoming(ws_t *self, struct connection *connection)
+{
+    reassembly_reset(&connection->incoming, &self->unfinished);
+    self->metrics->unfinished_bytes = self->unfinished.bytes;
+}
+
 static void on_piece(ws_t *self, struct connection *connection, struct span piece)
 {
     struct lws *wsi = connection->wsi;
@@ -138,9 +144,10 @@ static void on_piece(ws_t *self, struct connection *connection, struct span piec
         return;
     }
     struct span whole;
-    switch (reassembly_add(&connection->incoming, piece, lws_remaining_packet_payload(wsi),
-                           lws_is_final_fragment(wsi), &whole)) {
+    switch (reassembly_add(&connection->incoming, &self->unfinished, piece,
+                           lws_remaining_packet_payload(wsi), lws_is_final_fragment(wsi), &whole)) {
     case REASSEMBLY_MORE:
+        self->metrics->unfinished_bytes = self->unfinished.bytes;
         return;
     case REASSEMBLY_WHOLE:
         on_message(self, connection, whole);
@@ -148,11 +155,15 @@ static void on_piece(ws_t *self, struct connection *connection, struct span piec
     case REASSEMBLY_TOO_BIG:
         hub_session_refuse(self->hub, connection->session, CLIENT_CLOSE_TOO_BIG);
         break;
+    case REASSEMBLY_NO_ROOM:
+        self->metrics->unfinished_refused_total++;
+        hub_session_refuse(self->hub, connection->session, CLIENT_CLOSE_SERVER_ERROR);
+        break;
     case REASSEMBLY_NO_MEMORY:
         hub_session_refuse(self->hub, connection->session, CLIENT_CLOSE_SERVER_ERROR);
         break;
     }
-    reassembly_reset(&connection->incoming);
+    ws_drop_incoming(self, connection);
 }
 
 /* --- coming and going --- */
@@ -178,7 +189,7 @@ static void on_closed(ws_t *self, struct connection *connection)
     if (!connection || !connection->session)
         return;
     connection->state = CONNECTION_ENDED;
-    reassembly_reset(&connection->incoming);
+    ws_drop_incoming(self, connection);
     ws_forget(self, connection);
     session_t *session = connection->session;
     connection->session = NULL;
@@ -313,6 +324,7 @@ ws_t *ws_new(uv_loop_t *loop, hub_t *hub, const struct ws_settings *settings,
     self->hub = hub;
     self->metrics = metrics;
     self->settings = *settings;
+    self->unfinished.max_bytes = settings->unfinished_bytes;
     self->allowed_origins = strdup(settings->allowed_origins);
     self->batch = batch_new();
     self->watch = stream_watch_new(loop, on_stream, self);
@@ -331,6 +343,7 @@ bool ws_configure(ws_t *self, const struct ws_settings *settings)
     free(self->allowed_origins);
     self->allowed_origins = origins;
     self->settings.allowed_origins = origins;
+    self->unfinished.max_bytes = settings->unfinished_bytes;
     self->settings.fallback = settings->fallback;
     self->settings.fallback_bytes = settings->fallback_bytes;
     return true;

@@ -20,6 +20,7 @@ typedef struct ws ws_t;
 struct ws_settings {
     size_t connections;          /* WebSockets and streams at once, beyond it 503 */
     size_t sockets;              /* in all, with those that are in their handshake */
+    size_t unfinished_bytes;     /* of their messages that have not come in full, held at once */
     const char *allowed_origins; /* separated by spaces; copied */
     bool fallback;               /* serve clients over plain HTTP, too? */
     size_t fallback_bytes;       /* of its requests, held at once */
@@ -29,8 +30,8 @@ struct ws_settings {
 /* NULL on failure (libwebsockets or memory). Borrows loop, hub and metrics until ws_destroy. */
 ws_t *ws_new(uv_loop_t *loop, hub_t *hub, const struct ws_settings *settings,
              struct io_metrics *metrics);
-/* Other origins and another fallback from now on; the rest of the settings stays. False when memory
- * is exhausted: all is as it was. */
+/* Other origins, unfinished_bytes and another fallback from now on; the rest of the settings stays.
+ * False when memory is exhausted: all is as it was. */
 bool ws_configure(ws_t *self, const struct ws_settings *settings);
 /* From now on handshakes are refused. */
 void ws_drain(ws_t *self);

@@ -69,6 +69,7 @@ struct ws {
     TAILQ_HEAD(, connection) closing; /* the first is to be cut first */
     struct http_fallbacks bodies;     /* being read; the first is to be there first */
     size_t body_bytes;                /* of requests that are not answered yet */
+    struct reassembly_total unfinished;
     size_t sockets;
     bool is_draining;
     bool is_broker_lost;
@@ -81,6 +82,8 @@ struct ws {
 void ws_flush(ws_t *self, struct connection *connection, int64_t now_ms);
 /* Ends the connection soon, without a word. */
 void ws_cut(ws_t *self, struct connection *connection);
+/* What has come of a message is not wanted (any more), or was taken. */
+void ws_drop_incoming(ws_t *self, struct connection *connection);
 /* The connection is about to go, or to be cut. */
 void ws_forget(ws_t *self, struct connection *connection);
 

@@ -238,7 +238,7 @@ void ws_close(ws_t *self, const struct hub_effect *close, int64_t now_ms)
     connection->state = CONNECTION_ENDING;
     connection->close_code = (uint16_t)close->code;
     connection->close_reason = close->reason;
-    reassembly_reset(&connection->incoming);
+    ws_drop_incoming(self, connection);
     ws_flush(self, connection, now_ms);
 }
 

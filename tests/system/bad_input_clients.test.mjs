@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
-import { delay, patience, scenarioWith, sharedCluster, within } from './harness.mjs';
+import { delay, patience, scenarioWith, sharedCluster, until, within } from './harness.mjs';
 import { answerTo, frame, handshake, opcodes, tcp, WebSocketClient } from './websocket.mjs';
 
 const { cluster, scenario } = sharedCluster({
@@ -261,6 +261,29 @@ scenarioWith('beyond the connection limit an upgrade is refused with 503', { gat
     const again = await tcp(small.clientPort);
     status = (await answerTo(again, handshake(small.clientPort))).status;
   }
+});
+
+// 255 KiB a connection that are never finished: four fit, and a fifth does not.
+scenarioWith('unfinished messages are bounded for all clients together', { gateway: { unfinished_bytes: 1048576 } }, async (own) => {
+  const witness = await Client.open(own);
+  const held = await Promise.all([1, 2, 3, 4].map(() => Client.open(own)));
+  for (const client of held) client.send('x'.repeat(255 * 1024), { final: false });
+  await until(patience, 'them to be read', async () => (await own.metric('unfinished_bytes')) === 4 * 255 * 1024);
+
+  const more = await Client.open(own);
+  more.send('x'.repeat(255 * 1024), { final: false });
+  assert.deepEqual(await more.closing(), { code: 3004, reason: 'server error' });
+  assert.equal(await own.metric('unfinished_refused_total'), 1);
+
+  const small = witness.prepare('subscribe', { channel: 'small' });
+  witness.send(small.text.slice(0, 9), { final: false });
+  witness.send(small.text.slice(9), { opcode: opcodes.continuation });
+  assert.ok((await within(patience, 'the reply', small.reply)).subscribe);
+
+  held[0].send('', { opcode: opcodes.continuation });
+  assert.equal((await held[0].closing()).code, 3501);
+  held.slice(1).forEach((client) => client.cut());
+  await until(patience, 'the room to be given back', async () => (await own.metric('unfinished_bytes')) === 0);
 });
 
 scenarioWith('a crowd of bad clients leaves nothing behind', {}, async (own) => {
