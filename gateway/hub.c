@@ -43,6 +43,7 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
         return NULL;
     self->now_ms = now_ms;
     self->settings = *settings;
+    self->held.max_bytes = settings->held_bytes;
     self->site = strdup(settings->site);
     self->settings.site = self->site;
     self->visitor.subscriber =
@@ -92,6 +93,7 @@ void hub_configure(hub_t *self, const struct hub_settings *settings, int64_t now
     self->settings.incarnation = before.incarnation;
     self->settings.token_refused = before.token_refused;
     self->settings.token_refused_arg = before.token_refused_arg;
+    self->held.max_bytes = settings->held_bytes;
     if (self->settings.audit_ms != before.audit_ms)
         audits_restart(self);
     if (self->settings.queue_ms != before.queue_ms)
@@ -569,6 +571,7 @@ const struct hub_metrics *hub_metrics(hub_t *self, int64_t now_ms)
     metrics->addresses = map_count(self->interests);
     metrics->canary_age_ms = self->canary_at_ms ? (uint64_t)(now_ms - self->canary_at_ms) : 0;
     metrics->presence_waiting = questions_open_of(self->questions, QUESTION_PRESENCE);
+    metrics->held_bytes = self->held.bytes;
     metrics->bytes_queued = self->outboxes->bytes;
     metrics->queue_oldest_ms = lags_oldest_ms(self, now_ms);
     metrics->fallback_connections = map_count(self->emulations);

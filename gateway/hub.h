@@ -27,7 +27,8 @@ struct hub_settings {
     uint32_t subscriptions; /* of one session */
     uint32_t pending_commands;
     uint32_t presence_questions; /* of all sessions, at once */
-    uint32_t held_messages;
+    uint32_t held_messages;      /* of one address, and of all: */
+    size_t held_bytes;
     uint32_t linger_addresses; /* that may linger at once */
     size_t queue_bytes;        /* what may wait for one session, and how long: */
     int64_t queue_ms;

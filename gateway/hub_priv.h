@@ -179,6 +179,7 @@ struct interest {
     uint8_t state;
     uint8_t slow_reader; /* as the broker said last */
     bool has_position;
+    bool has_hidden_hole; /* something was not held, and what is held may not show that */
     bool is_queued;
     bool is_lingering;
     uint16_t topic_size;
@@ -237,6 +238,7 @@ struct hub {
     uint32_t revocation_count, watch_count;
 
     map_t *interests;
+    struct recent_total held; /* by all of them */
     deadlines_t *linger_timers;
     TAILQ_HEAD(, interest) lingering; /* the one that began first is first */
     uint32_t lingering_count;

@@ -205,7 +205,7 @@ static void release_recent(interest_t *interest)
 bool interest_joining(hub_t *self, interest_t *interest)
 {
     if (!interest->recent)
-        interest->recent = recent_new(self->settings.held_messages);
+        interest->recent = recent_new(self->settings.held_messages, &self->held);
     if (!interest->recent)
         return false;
     interest->joining++;
@@ -283,12 +283,17 @@ static void deliver(hub_t *self, interest_t *interest, struct span body, uint64_
 static void hold(hub_t *self, interest_t *interest, const struct bus_delivery *delivery)
 {
     if (!interest->recent)
-        interest->recent = recent_new(self->settings.held_messages);
+        interest->recent = recent_new(self->settings.held_messages, &self->held);
     if (!interest->recent)
         return; /* the digest finds it */
-    if (recent_put(interest->recent, delivery->epoch, delivery->offset, delivery->body) ==
-        RECENT_OVERFLOW)
+    enum recent_result result =
+        recent_put(interest->recent, delivery->epoch, delivery->offset, delivery->body);
+    if (result == RECENT_OVERFLOW)
         self->metrics.held_overflow_total++;
+    if (result == RECENT_NO_ROOM)
+        self->metrics.held_refused_total++;
+    if (result == RECENT_NO_ROOM || result == RECENT_NO_MEMORY)
+        interest->has_hidden_hole = interest->state != INTEREST_LIVE;
 }
 
 /* --- repairing --- */
@@ -317,6 +322,7 @@ void interests_ask_repairs(hub_t *self)
         deadline_set(self->repair_timers, &interest->repair_timer,
                      self->now_ms + self->settings.reply_ms);
         bool is_of_before = interest->broker != self->broker;
+        interest->has_hidden_hole = false; /* what is missing so far was published before */
         hub_ask(self, &(struct bus_question){.kind = BUS_RANGE,
                                              .flags = is_of_before ? BUS_QUESTION_OF_BEFORE : 0,
                                              .token = interest->question,
@@ -354,6 +360,8 @@ static void deliver_held(hub_t *self, interest_t *interest)
         return;
     }
     release_recent(interest);
+    if (interest->has_hidden_hole)
+        interest_mend(self, interest);
 }
 
 void interest_publication(hub_t *self, interest_t *interest, const struct bus_delivery *delivery)

@@ -14,6 +14,7 @@ struct hub_settings plan_hub(const options_t *options)
         .pending_commands = (uint32_t)from->pending_commands,
         .presence_questions = (uint32_t)from->presence_questions,
         .held_messages = (uint32_t)from->held_messages,
+        .held_bytes = from->held_bytes,
         .queue_bytes = from->queue_bytes,
         .queue_ms = (int64_t)from->queue_ms,
         .relay_bytes = from->fallback_bytes,

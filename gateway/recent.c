@@ -7,15 +7,24 @@
 struct recent {
     struct recent_entry *ring;
     uint32_t first, count, room, max;
+    struct recent_total *total;
 };
 
-recent_t *recent_new(uint32_t max)
+recent_t *recent_new(uint32_t max, struct recent_total *total)
 {
     assert(max > 0);
     recent_t *self = calloc(1, sizeof *self);
-    if (self)
-        self->max = max;
+    if (!self)
+        return NULL;
+    self->max = max;
+    self->total = total;
     return self;
+}
+
+static void forget(recent_t *self, struct recent_entry *entry)
+{
+    self->total->bytes -= RECENT_ENTRY_BYTES + entry->body->size;
+    payload_release(&entry->body);
 }
 
 void recent_destroy(recent_t **self_p)
@@ -25,7 +34,7 @@ void recent_destroy(recent_t **self_p)
     if (!self)
         return;
     for (uint32_t i = 0; i < self->count; i++)
-        payload_release(&self->ring[(self->first + i) % self->room].body);
+        forget(self, &self->ring[(self->first + i) % self->room]);
     free(self->ring);
     free(self);
 }
@@ -49,6 +58,9 @@ static bool grow(recent_t *self)
 
 enum recent_result recent_put(recent_t *self, uint64_t epoch, uint64_t offset, struct span body)
 {
+    size_t bytes = RECENT_ENTRY_BYTES + body.size;
+    if (self->total->bytes + bytes > self->total->max_bytes)
+        return RECENT_NO_ROOM;
     if (self->count == self->room && self->room < self->max && !grow(self))
         return RECENT_NO_MEMORY;
     payload_t *copy = payload_new(body.size);
@@ -58,13 +70,14 @@ enum recent_result recent_put(recent_t *self, uint64_t epoch, uint64_t offset, s
 
     enum recent_result result = RECENT_OK;
     if (self->count == self->room) {
-        payload_release(&self->ring[self->first].body);
+        forget(self, &self->ring[self->first]);
         self->first = (self->first + 1) % self->room;
         self->count--;
         result = RECENT_OVERFLOW;
     }
     self->ring[(self->first + self->count++) % self->room] =
         (struct recent_entry){epoch, offset, copy};
+    self->total->bytes += bytes;
     return result;
 }
 
@@ -89,7 +102,7 @@ void recent_keep_epoch(recent_t *self, uint64_t epoch)
         if (entry->epoch == epoch)
             self->ring[(self->first + kept++) % self->room] = *entry;
         else
-            payload_release(&entry->body);
+            forget(self, entry);
     }
     self->count = kept;
 }

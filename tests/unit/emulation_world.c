@@ -34,6 +34,7 @@ void emulation_setup(void)
                                                  .pending_commands = 8,
                                                  .presence_questions = 1,
                                                  .held_messages = 8,
+                                                 .held_bytes = 1 << 20,
                                                  .queue_bytes = 65536,
                                                  .queue_ms = 20000,
                                                  .relay_bytes = EMULATION_BYTES,

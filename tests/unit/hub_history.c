@@ -520,6 +520,8 @@ void history_run(uint64_t seed, struct history_kind of, struct history_seen *sum
         settings.queue_bytes = 1400; /* less than what is recovered, or repaired at once */
         settings.queue_ms = 400;
     }
+    if (kind.with_little_room)
+        settings.held_bytes = 400;
     world_open(&world, &settings);
     for (size_t stream = 0; kind.with_stalls && stream < WORLD_STREAMS; stream++)
         world.streams[stream].slow_reader = (enum slow_reader)stream;
@@ -545,5 +547,6 @@ void history_run(uint64_t seed, struct history_kind of, struct history_seen *sum
     seen->gaps += metrics->gaps_total;
     seen->audit_holes += metrics->audit_holes_total;
     seen->resyncs += metrics->resyncs_total;
+    seen->not_held += metrics->held_refused_total;
     world_close(&world);
 }

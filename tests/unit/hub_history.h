@@ -26,13 +26,14 @@ struct history_kind {
     bool with_permissions;
     bool with_stalls; /* clients stop reading, and go on; the stream's index is its policy */
     bool with_other_policies; /* from time to time */
+    bool with_little_room;    /* for what is held: two publications in all */
 };
 
 /* That there was something to check. */
 struct history_seen {
     uint64_t heard, recovered, not_recovered, told;
     uint64_t gaps, audit_holes, resyncs, silences;
-    uint64_t refused, revoked;
+    uint64_t refused, revoked, not_held;
     uint64_t missed_of[WORLD_STREAMS], cut_off;
 };
 

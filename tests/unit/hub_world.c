@@ -20,6 +20,7 @@ struct hub_settings world_settings(void)
                                  .pending_commands = 512,
                                  .presence_questions = 4,
                                  .held_messages = 8,
+                                 .held_bytes = 1 << 20,
                                  .queue_bytes = 65536,
                                  .queue_ms = 20000,
                                  .anonymous = true,

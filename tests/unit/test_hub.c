@@ -362,6 +362,57 @@ START_TEST(a_late_fence_is_sent_again)
 }
 END_TEST
 
+static void given_room_to_hold(size_t bytes)
+{
+    struct hub_settings settings = world_settings();
+    settings.held_bytes = bytes;
+    given_settings(settings);
+    subscribe(0, "s0");
+    subscribe(0, "s1");
+}
+
+START_TEST(what_all_addresses_hold_is_bounded_and_the_rest_is_fetched)
+{
+    given_room_to_hold(600);
+    hub_publications_lost(world.hub, world.now_ms);
+    for (int i = 0; i < 5; i++) { /* no fence comes back */
+        published(0);
+        published(1);
+    }
+    expect_nothing();
+    ck_assert_uint_gt(metrics()->held_bytes, 0);
+    ck_assert_uint_le(metrics()->held_bytes, 600);
+    ck_assert_uint_gt(metrics()->held_refused_total, 5);
+    world_settle(&world);
+    for (int i = 0; i < 10; i++)
+        expect("\"pub\"");
+    expect_nothing();
+    ck_assert_uint_eq(metrics()->held_bytes, 0);
+    published(0);
+    expect_publication(0, 6);
+    done();
+}
+END_TEST
+
+START_TEST(what_is_not_held_behind_an_answer_is_asked_for_at_once)
+{
+    given_room_to_hold(200); /* one publication */
+    world.lose_next = true;
+    world_publish(&world, 0);
+    published(0);
+    while (world_move_question(&world)) /* the answer does not know what comes now */
+        continue;
+    published(0);
+    ck_assert_uint_eq(metrics()->held_refused_total, 1);
+    world_settle(&world);
+    for (unsigned offset = 1; offset <= 3; offset++)
+        expect_publication(0, offset);
+    expect_nothing();
+    ck_assert_uint_eq(metrics()->held_bytes, 0);
+    done();
+}
+END_TEST
+
 START_TEST(recoveries_come_one_after_the_other)
 {
     given();
@@ -444,6 +495,8 @@ int main(void)
     tcase_add_test(tests, few_addresses_linger_at_once);
     tcase_add_test(tests, a_lost_epoch_is_told_before_anything_else);
     tcase_add_test(tests, a_late_fence_is_sent_again);
+    tcase_add_test(tests, what_all_addresses_hold_is_bounded_and_the_rest_is_fetched);
+    tcase_add_test(tests, what_is_not_held_behind_an_answer_is_asked_for_at_once);
     tcase_add_test(tests, recoveries_come_one_after_the_other);
     tcase_add_test(tests, sessions_are_closed_until_so_many_are_left);
     tcase_add_test(tests, commands_in_flight_are_bounded);

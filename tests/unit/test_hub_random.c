@@ -43,6 +43,17 @@ static enum history_faults every_other(int i)
     return i % 2 ? FAULTS : NO_FAULTS;
 }
 
+START_TEST(what_finds_no_room_is_fetched)
+{
+    struct history_seen seen = {0};
+    struct history_kind kind = {.faults = every_other(_i), .with_little_room = true};
+    history_run((uint64_t)_i + 6000, kind, &seen);
+    ck_assert_uint_gt(seen.heard, 100);
+    ck_assert_uint_gt(seen.not_held, 0);
+    ck_assert(kind.faults == FAULTS || seen.told == 0);
+}
+END_TEST
+
 START_TEST(nobody_hears_what_they_may_not_read)
 {
     struct history_seen seen = {0};
@@ -89,6 +100,7 @@ int main(void)
     tcase_add_loop_test(join, joins_are_exact_whatever_the_order, 0, 40);
     tcase_add_loop_test(join, what_is_lost_on_the_way_is_repaired_or_told, 0, 40);
     tcase_add_loop_test(join, what_nothing_but_the_audit_shows_is_repaired_or_told, 0, 20);
+    tcase_add_loop_test(join, what_finds_no_room_is_fetched, 0, 40);
     tcase_add_loop_test(join, nobody_hears_what_they_may_not_read, 0, 80);
     tcase_add_loop_test(join, whoever_reads_too_slowly_is_told_how_many_are_missing, 0, 60);
     tcase_add_loop_test(join, so_is_whoever_reads_too_slowly_while_the_policies_change, 0, 40);

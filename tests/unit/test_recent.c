@@ -1,6 +1,8 @@
 #include "gateway/recent.h"
 #include "unit.h"
 
+static struct recent_total total = {.max_bytes = 1 << 20};
+
 static void put(recent_t *recent, uint64_t epoch, uint64_t offset, enum recent_result expected)
 {
     uint8_t body[1] = {(uint8_t)offset};
@@ -17,7 +19,7 @@ static void expect(const recent_t *recent, uint32_t index, uint64_t epoch, uint6
 
 START_TEST(keeps_the_order_in_which_they_came)
 {
-    recent_t *recent = recent_new(100);
+    recent_t *recent = recent_new(100, &total);
     put(recent, 1, 5, RECENT_OK);
     put(recent, 1, 4, RECENT_OK);
     put(recent, 2, 1, RECENT_OK);
@@ -32,7 +34,7 @@ END_TEST
 
 START_TEST(forgets_the_oldest_when_full)
 {
-    recent_t *recent = recent_new(20);
+    recent_t *recent = recent_new(20, &total);
     for (uint64_t i = 1; i <= 20; i++)
         put(recent, 1, i, RECENT_OK);
     for (uint64_t i = 21; i <= 50; i++)
@@ -46,7 +48,7 @@ END_TEST
 
 START_TEST(keeps_one_epoch_also_across_the_end_of_the_ring)
 {
-    recent_t *recent = recent_new(8);
+    recent_t *recent = recent_new(8, &total);
     for (uint64_t i = 1; i <= 13; i++)
         put(recent, i % 2, i, i <= 8 ? RECENT_OK : RECENT_OVERFLOW);
     recent_keep_epoch(recent, 1);
@@ -56,6 +58,26 @@ START_TEST(keeps_one_epoch_also_across_the_end_of_the_ring)
     put(recent, 3, 14, RECENT_OK);
     expect(recent, 4, 3, 14);
     recent_destroy(&recent);
+}
+END_TEST
+
+START_TEST(all_together_are_bounded)
+{
+    struct recent_total few = {.max_bytes = 3 * (RECENT_ENTRY_BYTES + 1)};
+    recent_t *one = recent_new(2, &few), *two = recent_new(8, &few);
+    put(one, 1, 1, RECENT_OK);
+    put(one, 1, 2, RECENT_OK);
+    put(two, 1, 1, RECENT_OK);
+    ck_assert_uint_eq(few.bytes, few.max_bytes);
+    put(two, 1, 2, RECENT_NO_ROOM);
+    put(one, 1, 3, RECENT_NO_ROOM); /* the oldest stays */
+    expect(one, 0, 1, 1);
+    recent_keep_epoch(one, 2);
+    put(two, 2, 2, RECENT_OK);
+    recent_destroy(&one);
+    ck_assert_uint_eq(few.bytes, 2 * (RECENT_ENTRY_BYTES + 1));
+    recent_destroy(&two);
+    ck_assert_uint_eq(few.bytes, 0);
 }
 END_TEST
 
@@ -75,6 +97,7 @@ int main(void)
     tcase_add_test(tests, keeps_the_order_in_which_they_came);
     tcase_add_test(tests, forgets_the_oldest_when_full);
     tcase_add_test(tests, keeps_one_epoch_also_across_the_end_of_the_ring);
+    tcase_add_test(tests, all_together_are_bounded);
     tcase_add_test(tests, none_is_empty);
     suite_add_tcase(suite, tests);
     return unit_run(suite);

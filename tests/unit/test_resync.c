@@ -184,6 +184,7 @@ static void setup(void)
                                     .subscriptions = CHANNELS,
                                     .pending_commands = CHANNELS + 1,
                                     .held_messages = 8,
+                                    .held_bytes = 1 << 20,
                                     .linger_addresses = 1,
                                     .queue_bytes = 1 << 20,
                                     .queue_ms = 20000,
