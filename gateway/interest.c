@@ -187,12 +187,27 @@ bool group_add(group_t *group, subscription_t *subscription)
     return true;
 }
 
+/* The last one who stays must not keep the room of a crowd that has left. Below a quarter, so that
+ * one who comes and goes does not move all others each time. */
+static void give_room_back(group_t *group)
+{
+    if (group->member_room < 16 || group->member_count >= group->member_room / 4)
+        return;
+    uint32_t room = group->member_room / 2;
+    subscription_t **members = realloc(group->members, room * sizeof(*members));
+    if (!members)
+        return; /* it is as large as before */
+    group->members = members;
+    group->member_room = room;
+}
+
 void group_remove(group_t *group, subscription_t *subscription)
 {
     assert(group->members[subscription->slot] == subscription);
     subscription_t *last = group->members[--group->member_count];
     group->members[subscription->slot] = last;
     last->slot = subscription->slot;
+    give_room_back(group);
 }
 
 /* Nothing is held without a reason. */

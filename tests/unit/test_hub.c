@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdio.h>
 
 #include "client_world.h"
@@ -322,6 +323,47 @@ START_TEST(few_addresses_linger_at_once)
 }
 END_TEST
 
+static size_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+#define CROWD 4000
+
+/* So many subscribe to s0 and go again, one after the other. */
+static void crowd_comes_and_goes(void)
+{
+    static session_t *crowd[CROWD];
+    world_stall(&world, 1); /* what they are told does not matter */
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = hub_session_opened(world.hub, (void *)1, world.now_ms);
+        world.clients[1].session = crowd[i];
+        world_send(&world, 1,
+                   "{\"id\":1,\"connect\":{}}\n"
+                   "{\"id\":2,\"subscribe\":{\"channel\":\"s0\"}}");
+    }
+    world_settle(&world);
+    ck_assert_uint_eq(metrics()->subscriptions, CROWD + 1);
+    for (int i = 0; i < CROWD; i++)
+        hub_session_closed(world.hub, crowd[i], world.now_ms);
+    world.clients[1].session = NULL;
+}
+
+START_TEST(who_stays_when_a_crowd_has_left_keeps_no_room_for_it)
+{
+    given();
+    subscribe(0, "s0");
+    crowd_comes_and_goes();
+    published(0);
+    expect_publication(0, 1);
+    size_t with = heap_bytes();
+    say("{\"id\":3,\"unsubscribe\":{\"channel\":\"s0\"}}");
+    ck_assert_uint_lt(with, heap_bytes() + 8192);
+    done();
+}
+END_TEST
+
 START_TEST(a_lost_epoch_is_told_before_anything_else)
 {
     given();
@@ -493,6 +535,7 @@ int main(void)
     tcase_add_test(tests, a_slow_reader_is_closed_and_others_are_not);
     tcase_add_test(tests, an_address_is_left_after_a_while);
     tcase_add_test(tests, few_addresses_linger_at_once);
+    tcase_add_test(tests, who_stays_when_a_crowd_has_left_keeps_no_room_for_it);
     tcase_add_test(tests, a_lost_epoch_is_told_before_anything_else);
     tcase_add_test(tests, a_late_fence_is_sent_again);
     tcase_add_test(tests, what_all_addresses_hold_is_bounded_and_the_rest_is_fetched);
