@@ -5,19 +5,6 @@
 #include "admin/resident.h"
 #include "common/log.h"
 
-#define TIDY_CONNECTIONS 1000
-#define TIDY_MS          5000
-
-static void tidy(struct heap *self, uint64_t came_total, int64_t now_ms)
-{
-    bool is_due = self->watch.is_short || came_total - self->tidied_total >= TIDY_CONNECTIONS;
-    if (now_ms < self->tidy_at_ms || !is_due)
-        return;
-    self->tidy_at_ms = now_ms + TIDY_MS;
-    self->tidied_total = came_total;
-    malloc_trim(0);
-}
-
 /* What cannot be found out now, for want of descriptors, is as it was. */
 static bool measure(struct heap *self)
 {
@@ -48,6 +35,7 @@ bool heap_look(struct heap *self, uint64_t came_total, int64_t now_ms)
     else if (changed)
         log_info("memory_enough", LOG_UINT("bytes", watch->used_bytes),
                  LOG_UINT("limit", watch->limit_bytes));
-    tidy(self, came_total, now_ms);
+    if (tidy_is_due(&self->tidy, watch->is_short, came_total, now_ms))
+        malloc_trim(0);
     return changed;
 }
