@@ -9,6 +9,10 @@ import { Child, freePort, httpGet, patience, programs, until, within } from '../
 
 const files = ['millrace.db', 'millrace.db-wal'];
 
+// Of [streams], for a broker whose store is compared to what was acknowledged: so many of each address must be there.
+// No run takes so long that one of them is too old.
+export const keeping = { messages: 512, seconds: 3600 };
+
 // A copy of what a killed broker has left, for the picking.
 export async function copyStore(from, to) {
   for (const name of files) {
@@ -85,18 +89,43 @@ async function startOn(directory, settings) {
   return { child, endpoint, outcome: await starts, page: `http://127.0.0.1:${admin}/metrics` };
 }
 
-// {wrong: text or null, wentBack, isNew} of one address. `top` was acknowledged last there, `placed(epoch, offset)` is
-// the number of what was acknowledged at a place, `payloadOf(n)` what was published. A log of SQLite that is cut or
-// damaged ends earlier: nobody can see that, but the positions that subscribers have are beyond it, and they are told.
-async function wrongAt(backend, { target, top, placed, payloadOf }) {
-  const { publications, epoch, offset } = await backend.history(target, { limit: 300 });
+// All that is kept of an address: {publications, epoch, offset}. One answer has the oldest only.
+async function keptOf(backend, target) {
+  const kept = await backend.history(target);
+  for (let page = kept.publications; page.length > 0 && page.at(-1).offset < kept.offset; ) {
+    const more = await backend.history(target, { since: { epoch: kept.epoch, offset: page.at(-1).offset } });
+    page = more.publications;
+    kept.offset = more.offset;
+    kept.publications.push(...page);
+  }
+  return kept;
+}
+
+// The places of what was acknowledged in this epoch, is not too old to be kept, and is not there. Positions are no
+// proof: the store has them on their own.
+function missingOf({ publications, epoch, offset }, placed) {
+  const there = new Set(publications.map(({ offset: at }) => at));
+  const oldest = Math.max(1, offset - keeping.messages + 1);
+  const places = Array.from({ length: offset - oldest + 1 }, (_, i) => oldest + i);
+  return places.filter((at) => !there.has(at) && placed(epoch, at) !== undefined);
+}
+
+// {wrong: text or null, missing: text or null, wentBack, isNew} of one address. `top` was acknowledged last there,
+// `placed(epoch, offset)` is the number of what was acknowledged at a place, `payloadOf(n)` what was published. A log of
+// SQLite that is cut or damaged ends earlier: nobody can see that, but the positions that subscribers have are beyond
+// it, and they are told.
+export async function wrongAt(backend, { target, top, placed, payloadOf }) {
+  const kept = await keptOf(backend, target);
+  const { publications, epoch, offset } = kept;
   for (const [i, { offset: at, payload }] of publications.entries()) {
     const n = placed(epoch, at);
     if (n !== undefined && n !== payload.n) return { wrong: `${payload.n} is at ${epoch} ${at}, which is ${n}'s place` };
     if (!isDeepStrictEqual(payload, payloadOf(payload.n))) return { wrong: `${epoch} ${at} was not published so: ${JSON.stringify(payload)}` };
     if (at !== publications[0].offset + i || at > offset) return { wrong: `${epoch} ${at} comes behind ${publications[0].offset + i - 1}, the last one is ${offset}` };
   }
-  return { wrong: null, wentBack: epoch === top.epoch && offset < top.offset, isNew: epoch !== top.epoch };
+  const gone = missingOf(kept, placed);
+  const missing = gone.length > 0 ? `${JSON.stringify(target)} ${epoch} lacks ${gone.length} of ${offset}, from ${gone[0]} to ${gone.at(-1)}` : null;
+  return { wrong: null, missing, wentBack: epoch === top.epoch && offset < top.offset, isNew: epoch !== top.epoch };
 }
 
 // What is wrong with a broker that was killed behind its last acknowledgement: [text].
@@ -105,7 +134,7 @@ export async function wrongAfterRestart(endpoint, addresses) {
   const wrong = [];
   for (const address of addresses) {
     const one = await wrongAt(backend, address);
-    if (one.wrong) wrong.push(one.wrong);
+    if (one.wrong ?? one.missing) wrong.push(one.wrong ?? one.missing);
     else if (one.wentBack || one.isNew) wrong.push(`${JSON.stringify(address.target)} has lost what was acknowledged`);
   }
   await backend.close({ now: true });
@@ -126,16 +155,17 @@ export async function judgeDamaged(world, from, addresses) {
       if (child.end.code !== 1 || !failure) wrong.push(`it ended with ${JSON.stringify(child.end)}`);
       return { place, outcome, wrong };
     }
+    const { text } = await httpGet(page);
+    const isNoticed = /^millrace_broker_store_damaged [1-9]/m.test(text);
     const backend = connect({ endpoint });
     for (const address of addresses) {
       const one = await wrongAt(backend, address);
       if (one.wrong) wrong.push(one.wrong);
+      if (one.missing && !isNoticed) wrong.push(`${one.missing}, and nothing was noticed`);
       wentBack ||= one.wentBack;
       isNew ||= one.isNew;
     }
     await backend.close({ now: true });
-    const { text } = await httpGet(page);
-    const isNoticed = /^millrace_broker_store_damaged [1-9]/m.test(text);
     return { place, outcome, wrong, wentBack, isNew, isNoticed };
   } finally {
     child.signal('SIGKILL');

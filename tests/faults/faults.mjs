@@ -9,7 +9,7 @@ import { hang } from '../system/hung.mjs';
 import { footprint } from '../system/mortal.mjs';
 import { reload } from '../system/reloading.mjs';
 import { Worker } from '../system/worker.mjs';
-import { copyStore, judgeDamaged, wrongAfterRestart } from './damage.mjs';
+import { copyStore, judgeDamaged, keeping, wrongAfterRestart } from './damage.mjs';
 import { fill, logToNowhere, smallDisk } from './disk.mjs';
 import { allIn, guardedHerd, guardedSettings, useTokens } from './guarded.mjs';
 import { dieWhileAsking, stages } from './half_message.mjs';
@@ -29,6 +29,10 @@ const acknowledgedBy = (publisher) => publisher.addresses.map((address) => ({
   placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`),
   payloadOf: (n) => publisher.payload(n, address),
 }));
+
+async function compareToStore(world) {
+  for (const text of await wrongAfterRestart(world.cluster.endpoint, acknowledgedBy(world.publisher))) world.broken('I1', text);
+}
 
 export const faults = [
   {
@@ -55,6 +59,7 @@ export const faults = [
       world.orders = new Orders(join(world.directory, 'orders'));
       atEnd(() => world.orders.close());
     },
+    settings: () => ({ streams: keeping }),
     environment: (world, name) => (name === 'broker' ? world.orders.environment : {}),
     async run(world) {
       const rounds = world.size.isShort ? 2 : 6;
@@ -76,6 +81,7 @@ export const faults = [
         if (ms > 2000 && !world.size.isShort) world.broken('I4', `publications go on ${ms} ms after its start`);
         await world.publisher.more(world.size.perSecond);
       }
+      await compareToStore(world);
     },
   },
   {
@@ -402,7 +408,7 @@ export const faults = [
       world.disk = process.getuid() === 0 ? await smallDisk() : null;
       if (!world.disk) world.say('no root: no small file system of its own');
     },
-    settings: (world) => ({ store: { hang_ms: 1000, ...(world.disk && { path: join(world.disk, 'millrace.db') }) } }),
+    settings: (world) => ({ streams: keeping, store: { hang_ms: 1000, ...(world.disk && { path: join(world.disk, 'millrace.db') }) } }),
     environment: (world, name) => (name === 'broker' ? world.orders.environment : {}),
     async run(world) {
       const { orders } = world;
@@ -435,7 +441,7 @@ export const faults = [
       await world.publisher.pause();
       await world.killBroker();
       await world.cluster.startBroker();
-      for (const text of await wrongAfterRestart(world.cluster.endpoint, acknowledgedBy(world.publisher))) world.broken('I1', text);
+      await compareToStore(world);
       world.publisher.resume();
       await logToNowhere(world);
     },
@@ -444,6 +450,7 @@ export const faults = [
     id: 'F16',
     name: 'the file of the store is damaged, or its log ends early',
     mayLose: true, // an older copy does not have what subscribers have
+    settings: () => ({ streams: keeping }),
     async run(world) {
       const { publisher, cluster } = world;
       const places = world.size.isShort ? 20 : 70;

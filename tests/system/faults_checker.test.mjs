@@ -5,6 +5,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Checker } from '../faults/checker.mjs';
+import { keeping, wrongAt } from '../faults/damage.mjs';
 import { recordsOf } from '../faults/records.mjs';
 import { root, run, temporaryDirectory } from './harness.mjs';
 
@@ -218,6 +219,46 @@ test('./dev faults says what is wrong with its arguments', async () => {
   const { code, stdout } = await run('node', [suite, '--help']);
   assert.equal(code, 0);
   assert.match(stdout, /F13 +backends die/);
+});
+
+// A broker that keeps these offsets of an address, gives at most 300 of them at once, and says that it is at `offset`.
+function brokerWith(offsets, offset, epoch = 'e') {
+  const history = async (target, { since } = {}) => {
+    const from = since?.offset ?? 0;
+    const publications = offsets.filter((at) => at > from).slice(0, 300).map((at) => ({ offset: at, payload: { n: at } }));
+    return { publications, epoch, offset };
+  };
+  return { history };
+}
+
+// What wrongAt() says of it when everything up to `acknowledged` was acknowledged at the place of its number.
+function compared(broker, acknowledged) {
+  const placed = (epoch, at) => (epoch === 'e' && at <= acknowledged ? at : undefined);
+  return wrongAt(broker, { target: { name: 'load', resourceId: 'room-0' }, top: { epoch: 'e', offset: acknowledged }, placed, payloadOf: (n) => ({ n }) });
+}
+
+const upTo = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+test('a store that has what was acknowledged', async () => {
+  const fine = { wrong: null, missing: null, wentBack: false, isNew: false };
+  assert.deepEqual(await compared(brokerWith(upTo(1, 700), 700), 700), fine);
+  assert.deepEqual(await compared(brokerWith(upTo(700 - keeping.messages + 1, 700), 700), 700), fine, 'older ones are not kept');
+  assert.deepEqual(await compared(brokerWith(upTo(1, 10), 10), 9), fine, 'one was not acknowledged');
+  assert.deepEqual(await compared(brokerWith([], 10), 0), fine, 'none was');
+  assert.deepEqual(await compared(brokerWith([], 0, 'f'), 10), { ...fine, isNew: true });
+  assert.deepEqual(await compared(brokerWith(upTo(1, 8), 8), 10), { ...fine, wentBack: true });
+});
+
+test('a store that lacks what was acknowledged', async () => {
+  const cases = [
+    ['the positions are there and no message', [], 10, /lacks 10 of 10, from 1 to 10/],
+    ['the first page is whole and the second one is not', upTo(1, 300), 310, /lacks 10 of 310, from 301 to 310/],
+    ['the oldest one', upTo(2, 10), 10, /lacks 1 of 10, from 1 to 1/],
+    ['too few are kept', upTo(602, 700), 700, /lacks 413 of 700, from 189 to 601/],
+  ];
+  for (const [what, offsets, offset, text] of cases) assert.match((await compared(brokerWith(offsets, offset), offset)).missing, text, what);
+  const { wrong } = await compared(brokerWith([...upTo(1, 320), 322], 322), 322);
+  assert.match(wrong, /e 322 comes behind 320/, 'a hole on another page than the first');
 });
 
 test('nothing recorded is no success', () => {
