@@ -107,9 +107,21 @@ export class Checker {
     this.#violate(invariant, text);
   }
 
-  // The clients of this herd are sent home: what comes later is nothing to them.
+  #of(herd) {
+    return [...this.#subscriptions.values()].filter(({ who }) => who.startsWith(`${herd} `));
+  }
+
+  // The clients of this herd will go when they have what was acknowledged until now.
+  _leaving({ of: herd }) {
+    for (const one of this.#of(herd)) one.goal = this.#tops.get(one.address);
+  }
+
+  // They are sent home: what comes later is nothing to them.
   _left({ of: herd }) {
-    for (const one of this.#subscriptions.values()) if (one.who.startsWith(`${herd} `)) one.isGone = true;
+    for (const one of this.#of(herd)) {
+      this.#finishSubscription(one, one.goal);
+      one.isGone = true;
+    }
   }
 
   // The herd's own look at what came: it sees what is no delivery at all.
@@ -294,15 +306,14 @@ export class Checker {
 
   // --- the end ---
 
-  #finishSubscription(one) {
-    if (one.isGone) return;
+  // top: what it must have, if anything.
+  #finishSubscription(one, top) {
     const isKept = this.#closed.has(one.address) || this.#guarded.has(one.address);
     if (one.state !== 'live') {
       const isFine = isKept && ['refused', 'revoked'].includes(one.state);
       if (!isFine) this.#violate('I4', `${one.key} ended ${one.state}`);
       return;
     }
-    const top = this.#tops.get(one.address);
     if (!top) return;
     if (one.epoch !== top.epoch) this.#violate('I1', `${one.key} is in the epoch ${one.epoch}, and ${top.epoch} was acknowledged`);
     else if (one.position < top.offset) this.#violate('I1', `${one.key} is at ${one.position}, and ${top.offset} was acknowledged`);
@@ -327,7 +338,7 @@ export class Checker {
       if (outcome === null) this.#violate('I4', `nobody was told what became of ${n}`);
       if (outcome === 'refused' && isDelivered) this.#violate('I4', `${n} was refused and delivered`);
     }
-    for (const one of this.#subscriptions.values()) this.#finishSubscription(one);
+    for (const one of this.#subscriptions.values()) if (!one.isGone) this.#finishSubscription(one, this.#tops.get(one.address));
     for (const [process, { isOver }] of this.#footprints) if (!isOver) this.#violate('I6', `nobody knows how large ${process} is now`);
     if (this.toldLost > 0 && !this.#mayLose) this.#violate('I1', `${this.toldLost} times a subscriber was told that something is lost`);
     const pace = this.#finishPace();

@@ -192,6 +192,7 @@ export const faults = [
         const joiners = await world.herd(world.random.pick([[one, two], [two, one]]), { connections: 250, subscriptions: 4, channels, prefix });
         await world.load(200 + world.random.below(800));
         await burst;
+        await world.publisher.more(2 * channels); // something for each of them
         await world.dismiss(joiners);
       }
     },

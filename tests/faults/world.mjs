@@ -97,8 +97,11 @@ export class World {
     return herd;
   }
 
-  // They go home before the end.
+  // They go home before the end, with all that was acknowledged until now.
   async dismiss(herd) {
+    const tops = new Map(this.publisher.tops);
+    this.records.write('leaving', { of: herd.file });
+    await until(SETTLE_MS, 'those who leave to have everything', () => this.hasAll(herd, tops)).catch((error) => this.say(error.message));
     const { faults } = await herd.report();
     this.records.write('left', { of: herd.file });
     this.records.write('faults', { faults });
@@ -230,17 +233,20 @@ export class World {
 
   // --- the end ---
 
-  async #isSettled() {
-    for (const herd of this.herds) {
-      if (herd.child.end) continue;
-      const report = await herd.report();
-      if (herd.isWhole && report.whole !== report.connections) return false;
-      const positions = await herd.positions();
-      for (const [address, { epoch, offset }] of this.publisher.tops) {
-        const place = positions[address];
-        if (place?.live && (place.mixed || place.epoch !== epoch || place.lowest < offset)) return false;
-      }
+  // Are they subscribed, and have what was acknowledged last at each address?
+  async hasAll(herd, tops) {
+    const report = await herd.report();
+    if (herd.isWhole && report.whole !== report.connections) return false;
+    const positions = await herd.positions();
+    for (const [address, { epoch, offset }] of tops) {
+      const place = positions[address];
+      if (place?.live && (place.mixed || place.epoch !== epoch || place.lowest < offset)) return false;
     }
+    return true;
+  }
+
+  async #isSettled() {
+    for (const herd of this.herds) if (!herd.child.end && !(await this.hasAll(herd, this.publisher.tops))) return false;
     return true;
   }
 

@@ -130,7 +130,32 @@ test('how long others wait is compared, and who is aside does not count', () => 
   assert.deepEqual(judge(paced({ lag: 400, judged: false })).texts, []);
 });
 
+// A herd of one client, which comes, sees publication 1, and leaves when 2 is acknowledged. `before` and `after` its
+// going away is announced.
+function dismissed({ before = [], after = [] } = {}) {
+  const one = { herd: 1, client: 0, address };
+  const attempt = (n, t) => [{ t, kind: 'attempt', n, address }, { t: t + 1, kind: 'ack', n, epoch: 'e', offset: n }];
+  return [
+    { t: 0, kind: 'expect', subscriptions: 1 },
+    { t: 1, kind: 'subscribed', ...one, epoch: 'e', offset: 0, asked: false, recovered: false },
+    ...attempt(1, 2), { t: 4, kind: 'deliver', ...one, epoch: 'e', offset: 1, n: 1, recovered: false },
+    ...attempt(2, 5), ...before.map((more) => ({ t: 7, ...one, ...more })),
+    { t: 8, kind: 'leaving', of: 1 },
+    ...attempt(3, 9), ...after.map((more) => ({ t: 11, ...one, ...more })),
+    { t: 12, kind: 'left', of: 1 },
+    ...attempt(4, 13),
+  ];
+}
+const second = { kind: 'deliver', epoch: 'e', offset: 2, n: 2, recovered: false };
+
+test('who leaves needs what was acknowledged before that was announced, and no more', () => {
+  for (const records of [dismissed({ before: [second] }), dismissed({ after: [second] })]) assert.deepEqual(judge(records).texts, []);
+});
+
 const cases = [
+  ['I1', 'a client that leaves and lacks something', dismissed()],
+  ['I4', 'a client that leaves and was refused', dismissed({ before: [second, { kind: 'refused', code: 403 }] })],
+  ['I4', 'a client that leaves while it is to try again', dismissed({ before: [second], after: [{ kind: 'refused_for_now', code: 100 }] })],
   ['I4', 'others who wait longer than before', paced({ lag: 200 })],
   ['I4', 'others who get nothing for a while', paced({ others: false })],
   ['I1', 'a hole between two deliveries', without(isDelivery(0, 2))],
