@@ -64,10 +64,10 @@ export class Checker {
   }
 
   // What is only late does not belong to the fault any more when all was calm for a while: machines are busy
-  // with other things, too.
-  #late(record, what) {
+  // with other things, too. What was published before that belongs to it, however late it comes.
+  #late(record, published, what) {
     const since = Math.max(this.#over ?? record.t, this.#lastTrouble.t);
-    if (record.t - since < CALM_MS) this.#trouble(record, what);
+    if (published - since < CALM_MS) this.#trouble(record, what);
   }
 
   #trouble({ t, kind }, what) {
@@ -167,7 +167,7 @@ export class Checker {
     this.#place(attempt.address, epoch, offset, n, 'was acknowledged');
     const top = this.#tops.get(attempt.address);
     if (!top || top.epoch !== epoch || top.offset < offset) this.#tops.set(attempt.address, { epoch, offset });
-    if (t - attempt.t > LATE_MS) this.#late(record, `${n} after ${Math.round(t - attempt.t)} ms`);
+    if (t - attempt.t > LATE_MS) this.#late(record, attempt.t, `${n} after ${Math.round(t - attempt.t)} ms`);
   }
 
   _refused_publish({ n }) {
@@ -257,7 +257,7 @@ export class Checker {
     if (attempt.address !== one.address) this.#violate('I5', `${one.key} got ${n}, which is for ${attempt.address}`);
     attempt.isDelivered = true;
     if (!this.#aside.has(record.herd)) attempt.pace?.push(t - attempt.t);
-    if (t - attempt.t > LATE_MS) this.#late(record, `${n} to ${one.key} after ${Math.round(t - attempt.t)} ms`);
+    if (t - attempt.t > LATE_MS) this.#late(record, attempt.t, `${n} to ${one.key} after ${Math.round(t - attempt.t)} ms`);
   }
 
   _told(record) {

@@ -152,6 +152,29 @@ test('who leaves needs what was acknowledged before that was announced, and no m
   for (const records of [dismissed({ before: [second] }), dismissed({ after: [second] })]) assert.deepEqual(judge(records).texts, []);
 });
 
+// One client; what is published so long after the fault was over comes so much later.
+function recoveryOf(...publications) {
+  const over = 10000;
+  const records = [{ t: 0, kind: 'expect', subscriptions: 1 }, { t: 1, kind: 'subscribed', client: 0, address, epoch: 'e', offset: 0, asked: false, recovered: false }];
+  records.push({ t: over, kind: 'over' });
+  for (const [i, { after, lag }] of publications.entries()) {
+    const place = { n: i + 1, epoch: 'e', offset: i + 1 };
+    const t = over + after + lag;
+    records.push({ t: over + after, kind: 'attempt', n: i + 1, address }, { t, kind: 'ack', ...place }, { t, kind: 'deliver', client: 0, address, recovered: false, ...place });
+  }
+  const { texts, recovery_ms: ms } = judge(records.sort((a, b) => a.t - b.t));
+  assert.deepEqual(texts, []);
+  return ms;
+}
+
+test('recovery takes as long as what was published before three calm seconds is late', () => {
+  assert.equal(recoveryOf({ after: 10, lag: 20 }), 0);
+  assert.equal(recoveryOf({ after: 10, lag: 600 }), 610);
+  assert.equal(recoveryOf({ after: 10, lag: 10000 }), 10010, 'nothing came for ten seconds');
+  assert.equal(recoveryOf({ after: 10, lag: 10000 }, { after: 9000, lag: 1500 }), 10500);
+  assert.equal(recoveryOf({ after: 10, lag: 20 }, { after: 3100, lag: 1000 }), 0, 'the machine was busy with something else');
+});
+
 const cases = [
   ['I1', 'a client that leaves and lacks something', dismissed()],
   ['I4', 'a client that leaves and was refused', dismissed({ before: [second, { kind: 'refused', code: 403 }] })],
