@@ -101,7 +101,7 @@ export class World {
   async dismiss(herd) {
     const tops = new Map(this.publisher.tops);
     this.records.write('leaving', { of: herd.file });
-    await until(SETTLE_MS, 'those who leave to have everything', () => this.hasAll(herd, tops)).catch((error) => this.say(error.message));
+    await until(SETTLE_MS, 'those who leave to have everything', () => this.haveAll([herd], tops)).catch((error) => this.say(error.message));
     const { faults } = await herd.report();
     this.records.write('left', { of: herd.file });
     this.records.write('faults', { faults });
@@ -234,7 +234,7 @@ export class World {
   // --- the end ---
 
   // Are they subscribed, and have what was acknowledged last at each address?
-  async hasAll(herd, tops) {
+  async #hasAll(herd, tops) {
     const report = await herd.report();
     if (herd.isWhole && report.whole !== report.connections) return false;
     const positions = await herd.positions();
@@ -245,8 +245,9 @@ export class World {
     return true;
   }
 
-  async #isSettled() {
-    for (const herd of this.herds) if (!herd.child.end && !(await this.hasAll(herd, this.publisher.tops))) return false;
+  // So it is for all of these herds; tops: those of the publisher, or what they were.
+  async haveAll(herds, tops = this.publisher.tops) {
+    for (const herd of herds) if (!(await this.#hasAll(herd, tops))) return false;
     return true;
   }
 
@@ -273,7 +274,7 @@ export class World {
       await this.whole();
       await this.ready();
       await this.publisher.stop();
-      await until(SETTLE_MS, 'all to have everything', () => this.#isSettled()).catch((error) => this.say(error.message));
+      await until(SETTLE_MS, 'all to have everything', () => this.haveAll(this.herds.filter(({ child }) => !child.end))).catch((error) => this.say(error.message));
       await this.#rested();
       await this.measure('after');
       return await this.#judge();

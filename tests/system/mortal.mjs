@@ -3,7 +3,7 @@
 // or mixed up in silence, and returns its figures; `others` among them is how many processors the rest
 // of the machine took from the death until all was well.
 import assert from 'node:assert/strict';
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { Flow, Herd, assertNoFaults, killed, otherGateway, settled, watchOthers } from './herd.mjs';
 import { delay, patience, until, within } from './harness.mjs';
 
@@ -128,11 +128,20 @@ export async function brokerDies(cluster, { clients, perSecond }) {
   return { ...figures, publish_ms: Math.round(at - began), told_ms: last('unrecovered') };
 }
 
-export async function footprint(child) {
+async function memory(child, name) {
   const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
-  const rss = Number(/VmRSS:\s+(\d+) kB/.exec(status)[1]) * 1024;
+  return Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)[1]) * 1024;
+}
+
+export async function footprint(child) {
+  const rss = await memory(child, 'VmRSS');
   return { rss, descriptors: (await readdir(`/proc/${child.pid}/fd`)).length };
 }
+
+// The most that it had at once since forgetPeak(), or its start.
+export const peakOf = (child) => memory(child, 'VmHWM');
+
+export const forgetPeak = (child) => writeFile(`/proc/${child.pid}/clear_refs`, '5');
 
 export const percent = (before, after) => Math.round((after / before - 1) * 1000) / 10;
 
