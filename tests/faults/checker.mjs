@@ -45,6 +45,7 @@ export class Checker {
   #grants = new Map(); // `user address` -> {read, t}
   #footprints = new Map();
   #mayLose = false;
+  #lostTooSoon = 0; // of toldLost: before anything could cost something
   #over = null; // when the fault was over
   #aside = new Set(); // herds whose own fault it is
   #paces = {}; // how long deliveries to the others took, before and during
@@ -80,7 +81,7 @@ export class Checker {
     this.#expected += subscriptions;
   }
 
-  // A signal is an answer to this fault.
+  // From now on a signal is an answer to this fault.
   _may_lose() {
     this.#mayLose = true;
   }
@@ -225,6 +226,7 @@ export class Checker {
       this.#violate('I4', `${one.key} was recovered at ${epoch} ${offset}, and is at ${one.epoch} ${one.position}`);
     }
     if (asked && !recovered) this.toldLost++;
+    if (asked && !recovered && !this.#mayLose) this.#lostTooSoon++;
     if (!recovered) {
       if (epoch === one.epoch && offset < one.position) this.#violate('I3', `${one.key} goes back from ${one.position} to ${offset}`);
       Object.assign(one, { epoch, position: offset });
@@ -340,7 +342,7 @@ export class Checker {
     }
     for (const one of this.#subscriptions.values()) if (!one.isGone) this.#finishSubscription(one, this.#tops.get(one.address));
     for (const [process, { isOver }] of this.#footprints) if (!isOver) this.#violate('I6', `nobody knows how large ${process} is now`);
-    if (this.toldLost > 0 && !this.#mayLose) this.#violate('I1', `${this.toldLost} times a subscriber was told that something is lost`);
+    if (this.#lostTooSoon > 0) this.#violate('I1', `${this.#lostTooSoon} times a subscriber was told that something is lost`);
     const pace = this.#finishPace();
     const missing = this.#expected - this.#subscriptions.size;
     if (missing > 0) this.#violate('I4', `${missing} subscriptions were never made nor refused`);

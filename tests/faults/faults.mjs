@@ -411,7 +411,6 @@ export const faults = [
   {
     id: 'F15',
     name: 'the disk is full, fails or hangs',
-    mayLose: true, // where nobody knows what is on the disk, an epoch ends
     async prepare(world) {
       world.orders = new Orders(join(world.directory, 'orders'));
       atEnd(() => world.orders.close());
@@ -425,14 +424,16 @@ export const faults = [
       const filler = world.disk && join(world.disk, 'filler');
       const obey = (order) => ({ fail: () => orders.give(order), mend: () => orders.give() });
       const all = [
-        // A little may still fit into what the store's files have: whatever is acknowledged is checked at the end.
+        // A little may still fit into what the store's files have: whatever is acknowledged is checked at the end. That
+        // nothing more is written is known, so nothing may be lost.
         ['the disk is full', filler ? { fail: () => fill(filler), mend: () => rm(filler) } : obey({ writeError: errors.ENOSPC })],
-        ['fsync fails', obey({ syncError: errors.EIO })],
+        ['fsync fails', obey({ syncError: errors.EIO }), { mayLose: true }], // nobody knows what is on the disk: an epoch ends
         ['each write ends in the middle', obey({ shortWrite: 1 })],
         ['writes find no space', obey({ writeError: errors.ENOSPC })],
         ['fsync takes 3 s', obey({ syncMs: 3000 })],
       ];
-      for (const [text, { fail, mend }] of world.size.isShort ? all.slice(0, 2) : all) {
+      for (const [text, { fail, mend }, { mayLose } = {}] of world.size.isShort ? all.slice(0, 2) : all) {
+        if (mayLose) world.mayLose();
         world.inject(text);
         await fail();
         await world.expect(20000, 'I4', 'the broker to say that its store fails', async () => (await httpGet(`${world.cluster.brokerAdmin}/readyz`)).status === 503);
@@ -459,7 +460,6 @@ export const faults = [
   {
     id: 'F16',
     name: 'the file of the store is damaged, or its log ends early',
-    mayLose: true, // an older copy does not have what subscribers have
     settings: () => ({ streams: keeping }),
     async run(world) {
       const { publisher, cluster } = world;
@@ -483,6 +483,7 @@ export const faults = [
       world.status(`${count.started} started, ${count['went back']} of them at earlier positions, ${count['began anew']} with new epochs, ${count.noticed} with damaged records, ${count.refused} refused;`);
       if (count['went back'] + count['began anew'] + count.noticed + count.refused === 0) world.broken('I4', 'no damage was of any consequence: nothing was tried');
 
+      world.mayLose(); // the copy does not have what subscribers have
       world.inject('an older copy of its store is put back');
       await publisher.pause();
       await world.killBroker();

@@ -47,7 +47,7 @@ export class FaultCluster extends Cluster {
 }
 
 export class World {
-  // fault: {id, settings?, environment?, prepare?, mayLose?}; size: {clients, perSecond, sideMs}; say(text): progress.
+  // fault: {id, settings?, environment?, prepare?}; size: {clients, perSecond, sideMs}; say(text): progress.
   constructor(fault, { seed, random, size, directory, say }) {
     Object.assign(this, { fault, seed, random, size, say });
     this.name = `${fault.id}-${seed}`;
@@ -63,7 +63,6 @@ export class World {
     await mkdir(this.directory, { recursive: true });
     this.records = new Records(join(this.directory, 'suite.jsonl'));
     this.paths.push(this.records.path);
-    if (this.fault.mayLose) this.records.write('may_lose');
     this.cluster = new FaultCluster({ gateway: { drain_seconds: 3 } }, (name) => this.fault.environment?.(this, name) ?? {});
     await this.fault.prepare?.(this);
     const own = this.fault.settings?.(this) ?? {};
@@ -136,6 +135,11 @@ export class World {
   inject(text) {
     this.records.write('inject', { text });
     this.say(text);
+  }
+
+  // From here on it may cost something, and whoever loses it is told.
+  mayLose() {
+    this.records.write('may_lose');
   }
 
   // Recovery counts from here.

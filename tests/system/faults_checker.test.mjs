@@ -98,6 +98,8 @@ test('who was told that something is lost is counted, and no violation', () => {
   assert.equal(told, 2);
   const { byInvariant } = judge(records);
   assert.deepEqual(byInvariant, { I1: 1 }, 'where nothing may be lost');
+  const tooLate = judge([...records, { t: last(records), kind: 'may_lose' }]);
+  assert.deepEqual(tooLate.byInvariant, { I1: 1 }, 'before something may be lost');
 });
 
 // Of two clients one is aside, the other one gets three publications before and three during a fault.
