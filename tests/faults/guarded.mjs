@@ -1,4 +1,4 @@
-// Addresses that a permission handler guards, and clients who ask for them.
+// Addresses that a permission handler guards, and those that a rule closes to all; clients who ask for them.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeToken, newKey, nowSeconds, writeKeys } from '../system/tokens.mjs';
@@ -15,15 +15,31 @@ export async function useTokens(world) {
   await writeFile(world.tokens, Array.from({ length: 1000 }, (_, i) => `${makeToken(key, { sub: `u${i}`, exp })}\n`).join(''));
 }
 
+const closedChannel = 'closed';
+
 // A handler that does not answer is something for now.
 export function guardedSettings(world) {
-  return { 'site "default"': { keys: world.keys, unavailable: 'retry' } };
+  return {
+    'site "default"': { keys: world.keys, unavailable: 'retry' },
+    'rule "closed"': { channel: closedChannel, deny: 'everyone' },
+  };
 }
 
 const guardedPrefix = `${guardedChannel}:room-`;
+const closedPrefix = `${closedChannel}:room-`;
+
+// A rule needs no handler: they are refused, whatever happens to it. They stay, and must not get anything.
+async function closedHerd(world) {
+  const addresses = addressesOf(closedPrefix, 5);
+  for (const address of addresses) world.records.write('closed', { address });
+  const herd = await world.herd(world.cluster.gateways, { connections: 50, channels: addresses.length, prefix: closedPrefix }, { wait: false, isWhole: false });
+  await world.expect(20000, 'I5', 'those to be refused whom a rule refuses', async () => (await herd.report()).faults.refused === 50);
+  world.publisher.addresses.push(...addresses);
+}
 
 // They are not waited for: a handler decides.
 export async function guardedHerd(world, connections) {
+  await closedHerd(world);
   const addresses = addressesOf(guardedPrefix, channels);
   for (const address of addresses) world.records.write('guarded', { address });
   const [one, two] = world.cluster.gateways;
