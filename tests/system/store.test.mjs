@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { copyStore } from '../faults/damage.mjs';
 import { Backend } from './backend.mjs';
 import { Client } from './client.mjs';
 import { atEnd, Child, freePort, httpGet, patience, programs, scenarioWith, until } from './harness.mjs';
@@ -62,6 +63,42 @@ scenarioWith('a store that cannot be had: the broker refuses to start and says w
 scenarioWith('engine = memory: nothing is kept on the disk', { store: { engine: 'memory' } }, async (cluster) => {
   await Backend.open(cluster).publish('chat', { text: 'hello' });
   assert.deepEqual(await readdir(cluster.directory), ['millrace.ini']);
+});
+
+// --- an older copy ---
+
+// What its subscriber has as 4 and 5 is something else now, and 6 must not follow it.
+scenarioWith('an older copy that was published to before its gateway came back: subscribers are told', {}, async (cluster) => {
+  const kill = async () => {
+    cluster.broker.expectedToDie = true;
+    await cluster.broker.stop('SIGKILL');
+  };
+  const publish = async (...numbers) => {
+    const backend = Backend.open(cluster);
+    for (const n of numbers) await backend.publish('chat', { n });
+  };
+  const reader = await Client.open(cluster);
+  const { epoch } = await reader.subscribe('chat');
+  const older = join(cluster.directory, 'older');
+  await mkdir(older);
+  await publish(1, 2, 3);
+  await kill();
+  await copyStore(cluster.directory, older);
+  await cluster.startBroker();
+  await publish(4, 5);
+  assert.deepEqual((await reader.publications('chat', 5)).map(({ offset }) => offset), [1, 2, 3, 4, 5]);
+
+  process.kill(cluster.gateway.pid, 'SIGSTOP');
+  await kill();
+  await copyStore(older, cluster.directory);
+  await cluster.startBroker();
+  await publish(104, 105, 106);
+  process.kill(cluster.gateway.pid, 'SIGCONT');
+  const { channel, unsubscribe } = await reader.push();
+  assert.deepEqual([channel, unsubscribe?.code], ['chat', 2500]);
+  assert.notEqual((await reader.subscribe('chat')).epoch, epoch);
+  await publish(7);
+  assert.equal((await reader.publication('chat')).data.n, 7);
 });
 
 // --- when writing fails ---
@@ -130,9 +167,9 @@ async function failAndHeal(cluster, { fail, mend, status, rule }) {
   assert.deepEqual(last, last.map((_, i) => acknowledged + 2 - last.length + i));
 }
 
-scenarioWith('a file that may not grow: 502, and it heals by itself', {}, async (cluster) => {
+scenarioWith('a file that may not grow: 507, and it heals by itself', {}, async (cluster) => {
   const limit = (bytes) => execFileSync('prlimit', ['--pid', `${cluster.broker.pid}`, `--fsize=${bytes}`]);
-  await failAndHeal(cluster, { fail: () => limit('400000:'), mend: () => limit('unlimited:'), status: 502, rule: /the store does not know whether it has kept it/ });
+  await failAndHeal(cluster, { fail: () => limit('400000:'), mend: () => limit('unlimited:'), status: 507, rule: /no space left/ });
 });
 
 // A small file system of its own; nobody but root may make one.
