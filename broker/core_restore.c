@@ -75,7 +75,7 @@ static void end_stream(core_t *core)
 
 /* One that there is no room for is as good as gone: it begins with another epoch, and the store
  * forgets it, some of them with each start. */
-static void end_foreign(core_t *core, struct span key, uint64_t epoch)
+static void forget(core_t *core, struct span key, uint64_t epoch)
 {
     if (core->restoring.ended++ < RESTORE_ENDS)
         put_note(core, STORE_ENDED, key, epoch, 0);
@@ -87,10 +87,11 @@ static bool restore_stream(void *arg, struct span key, uint64_t epoch, uint64_t 
     struct restoring *restoring = &core->restoring;
     struct address address;
     end_stream(core);
-    if (epoch != 0 && address_decode(key, &address))
-        restoring->header = streams_restore(core->streams, key, &address, epoch, restoring->now_ms);
+    if (epoch == 0 || !address_decode(key, &address))
+        return true;
+    restoring->header = streams_restore(core->streams, key, &address, epoch, restoring->now_ms);
     if (!restoring->header)
-        end_foreign(core, key, epoch);
+        forget(core, key, epoch);
     restoring->offset = offset;
     restoring->result.streams += restoring->header != NULL;
     return true;
