@@ -463,7 +463,7 @@ static int restore(struct broker *self)
     if (plan_is_durable(self->options))
         log_info("restored", LOG_UINT("streams", restored.streams),
                  LOG_UINT("messages", restored.messages), LOG_UINT("keys", restored.keys),
-                 LOG_UINT("handlers", restored.handlers),
+                 LOG_UINT("handlers", restored.handlers), LOG_UINT("left", restored.left),
                  LOG_UINT("ms", (uint64_t)(clock_monotonic_ms() - began_ms)));
     return EXIT_SUCCESS;
 }

@@ -17,8 +17,8 @@
 #define HUNG_MS 1000
 #define LATE_MS 2000
 /* Old things freed by one tick. */
-#define TICK_BUDGET    10000
-#define STREAMS_BUDGET 2000 /* each may be a note, and the store must keep up with them */
+#define TICK_BUDGET  10000
+#define NOTES_BUDGET 2000 /* each may be a note, and the store must keep up with them */
 
 core_t *core_new(const struct core_settings *settings, int64_t now_ms)
 {
@@ -266,7 +266,7 @@ void core_tick(core_t *self, int64_t now_ms)
     self->ticked_ms = now_ms;
     core_asks_tick(self, now_ms);
     if (is_due(&self->tick_ms, TICK_MS, now_ms)) {
-        streams_tick(self->streams, now_ms, STREAMS_BUDGET);
+        streams_tick(self->streams, now_ms, self->settings.is_durable ? NOTES_BUDGET : TICK_BUDGET);
         idempotency_expire(self->idempotency, now_ms, TICK_BUDGET);
         core_presence_tick(self, now_ms);
         core_revocations_tick(self, now_ms);

@@ -104,6 +104,7 @@ void core_registered(core_t *self, uint64_t ticket, enum store_outcome outcome, 
  * clock says at now_ms. */
 struct core_restored {
     size_t streams, messages, keys, handlers;
+    size_t left; /* streams that there was no room for; the store keeps them */
 };
 void core_restore(core_t *self, int64_t now_ms, int64_t wall_ms, struct store_loader *out);
 void core_end_restore(core_t *self, struct core_restored *out);

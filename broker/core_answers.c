@@ -119,12 +119,12 @@ static bool has_gone_back(const stream_header_t *header, const struct bus_questi
 }
 
 /* What is left of a frame that holds ranges. A gateway gives all of it to its clients before it
- * writes to any, so a client that has missed all of it needs room for it. Who needs more asks for
- * the rest. */
+ * writes to any, so a client that has missed all of it needs room for it, and for the names that go
+ * with each message. Who needs more asks for the rest. */
 static struct stream_room range_room(const core_t *core)
 {
     size_t taken = core->answers.size;
-    return (struct stream_room){SIZE_MAX,
+    return (struct stream_room){LIMIT_RANGES_MESSAGES - core->range_messages,
                                 taken < LIMIT_RANGES_BYTES ? LIMIT_RANGES_BYTES - taken : 0};
 }
 
@@ -146,8 +146,11 @@ static void range(core_t *core, stream_header_t *header, const struct bus_questi
     /* A single message that no frame can carry counts as gone. */
     if (slice.count == 1 && stream_at(stream, slice.first)->size > ANSWER_REPLY_MAX)
         return;
+    core->range_messages += slice.count;
     if (slice.count > 0)
         core->answers_max = LIMIT_RANGES_BYTES;
+    if (core->range_messages >= LIMIT_RANGES_MESSAGES)
+        core->answers_max = 0; /* the frame ends here */
     put_publications(core, header, slice, false, reply);
     reply->flags = BUS_REPLY_RECOVERED;
 }
@@ -363,6 +366,7 @@ static void answer_frame(core_t *core, party_t *gateway, int64_t now_ms)
     size_t taken = 0;
     buffer_reset(&core->answers);
     core->answers_max = ANSWER_BYTES;
+    core->range_messages = 0;
     size_t count = answer_decided(core, gateway, &taken, now_ms);
     while (core->answers.size < core->answers_max && taken < LIMIT_ASK_ITEMS &&
            next_question(core, gateway, &question)) {

@@ -91,7 +91,6 @@ struct restoring {
     stream_header_t *header; /* whose messages come now; NULL: none */
     uint64_t offset;         /* its position */
     bool lacks_keys;         /* one is not remembered */
-    size_t ended;            /* streams that were not taken */
     struct core_restored result;
 };
 
@@ -114,7 +113,8 @@ struct core {
 
     /* scratch */
     struct buffer body, why, answers, publications;
-    size_t answers_max; /* with a reply that brings it there the frame of answers ends */
+    size_t answers_max;    /* with a reply that brings it there the frame of answers ends */
+    size_t range_messages; /* in it */
 
     int64_t now_ms; /* of the event being handled */
     uint64_t nonce, canary;

@@ -4,8 +4,6 @@
 
 /* What the store is told besides appends, and what it tells at the start. */
 
-#define RESTORE_ENDS 10000 /* notes of one start */
-
 /* --- notes --- */
 
 static enum store_note_kind kind_of(enum streams_change change)
@@ -22,21 +20,15 @@ static enum store_note_kind kind_of(enum streams_change change)
 
 /* A queue of its own: streams change while an effect is being written, and the store may know of
  * the change before any append that was not handed to it yet. One without memory is lost. */
-static void put_note(core_t *core, enum store_note_kind kind, struct span key, uint64_t epoch,
-                     uint64_t first)
-{
-    struct buffer *to = effects_begin(&core->notes);
-    buffer_put_byte(to, (uint8_t)kind);
-    buffer_put_u64(to, epoch);
-    buffer_put_u64(to, first);
-    buffer_put_span(to, key);
-    (void)effects_end(&core->notes, CORE_NOTE, NULL, NULL);
-}
-
 void core_note(void *arg, enum streams_change change, const stream_header_t *header)
 {
-    put_note(arg, kind_of(change), stream_header_key(header), header->stream.epoch,
-             stream_first(&header->stream));
+    core_t *core = arg;
+    struct buffer *to = effects_begin(&core->notes);
+    buffer_put_byte(to, (uint8_t)kind_of(change));
+    buffer_put_u64(to, header->stream.epoch);
+    buffer_put_u64(to, stream_first(&header->stream));
+    buffer_put_span(to, stream_header_key(header));
+    (void)effects_end(&core->notes, CORE_NOTE, NULL, NULL);
 }
 
 #define NOTE_HEAD 17 /* kind, epoch, first */
@@ -73,14 +65,8 @@ static void end_stream(core_t *core)
     restoring->header = NULL;
 }
 
-/* One that there is no room for is as good as gone: it begins with another epoch, and the store
- * forgets it, some of them with each start. */
-static void forget(core_t *core, struct span key, uint64_t epoch)
-{
-    if (core->restoring.ended++ < RESTORE_ENDS)
-        put_note(core, STORE_ENDED, key, epoch, 0);
-}
-
+/* One that there is no room for is as good as gone: it begins with another epoch. The store keeps
+ * it, for the number of headers may be a mistake. */
 static bool restore_stream(void *arg, struct span key, uint64_t epoch, uint64_t offset)
 {
     core_t *core = arg;
@@ -90,10 +76,9 @@ static bool restore_stream(void *arg, struct span key, uint64_t epoch, uint64_t 
     if (epoch == 0 || !address_decode(key, &address))
         return true;
     restoring->header = streams_restore(core->streams, key, &address, epoch, restoring->now_ms);
-    if (!restoring->header)
-        forget(core, key, epoch);
     restoring->offset = offset;
     restoring->result.streams += restoring->header != NULL;
+    restoring->result.left += restoring->header == NULL;
     return true;
 }
 

@@ -36,7 +36,7 @@ struct store_append {
     uint64_t ticket; /* the caller's; comes back in the completion */
     struct span stream;
     uint64_t epoch, offset; /* offset 1 begins an epoch */
-    uint64_t first;         /* messages in front of it are not kept, if need be not this one */
+    uint64_t first;         /* messages in front of it are not kept; offset + 1: nor is this one */
     int64_t at_ms;          /* of the wall clock */
     struct span body;       /* all spans are borrowed for the call */
     struct store_key once;
@@ -127,10 +127,11 @@ store_t *store_memory_new(void);
 
 /* Keeps all in a file, which is made when it is not there and which no other process may have open:
  * SQLite, WAL, synchronous=FULL. One thread of its own writes; it commits what has come while it
- * was writing before, STORE_BATCH at most, all at once. What it fails to write is rolled back, and
- * the next attempt may succeed. At most `queue_bytes` wait to be written, and notes leave half of
- * that free. While a transaction takes longer than `hang_ms` the store counts as failing. NULL on
- * failure: *why says what is wrong with the file; empty: memory is exhausted. */
+ * was writing before, STORE_BATCH at most and some notes, all at once. What it fails to write is
+ * rolled back, and the next attempt may succeed. At most `queue_bytes` wait to be written, and
+ * notes leave half of that free. While a transaction takes longer than `hang_ms` the store counts
+ * as failing. NULL on failure: *why says what is wrong with the file; empty: memory is exhausted.
+ */
 #define STORE_BATCH 256
 #define STORE_COST  256 /* that each of them counts besides its bytes */
 store_t *store_sqlite_new(const char *path, size_t queue_bytes, int64_t hang_ms,

@@ -48,13 +48,13 @@ static bool read_text(sqlite3 *db, const char *sql, struct buffer *out)
 int store_file_errno(sqlite3 *db)
 {
     sqlite3_file *log = NULL;
-    int reason = sqlite3_system_errno(db);
+    int reason = 0;
     bool is_io = (sqlite3_extended_errcode(db) & 0xff) == SQLITE_IOERR;
-    if (reason == 0 && is_io &&
+    if (is_io &&
         sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&log) == SQLITE_OK &&
         log && log->pMethods)
         log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &reason);
-    return reason;
+    return reason ? reason : sqlite3_system_errno(db);
 }
 
 /* The last failure in words that help an operator. Nothing when memory is exhausted. */

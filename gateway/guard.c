@@ -4,7 +4,7 @@
 #include "gateway/hub_priv.h"
 #include "proto/status.h"
 
-#define ROOM 4 /* messages; a guard keeps it for the next ones */
+#define KEPT_ROOM 4 /* messages; a guard keeps it for the next ones */
 
 /* guard - a subscription whose permission is over, or is asked for again.
  *
@@ -111,7 +111,7 @@ static bool make_room(guard_t *guard, uint32_t max)
 {
     if (guard->count < guard->room)
         return true;
-    uint32_t room = guard->room ? guard->room * 2 : ROOM;
+    uint32_t room = guard->room ? guard->room * 2 : KEPT_ROOM;
     if (room > max)
         room = max;
     payload_t **held = realloc(guard->held, room * sizeof(*held));
@@ -169,7 +169,7 @@ void guard_deliver(hub_t *self, subscription_t *subscription, payload_t *frame)
 /* With `check = message` a guard stays: one slow answer must not make it large for good. */
 static void forget_room(guard_t *guard)
 {
-    if (guard->count > 0 || guard->room <= ROOM)
+    if (guard->count > 0 || guard->room <= KEPT_ROOM)
         return;
     free(guard->held);
     guard->held = NULL;

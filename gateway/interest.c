@@ -297,18 +297,18 @@ static void deliver(hub_t *self, interest_t *interest, struct span body, uint64_
 
 static void hold(hub_t *self, interest_t *interest, const struct bus_delivery *delivery)
 {
+    enum recent_result result = RECENT_NO_MEMORY;
     if (!interest->recent)
         interest->recent = recent_new(self->settings.held_messages, &self->held);
-    if (!interest->recent)
-        return; /* the digest finds it */
-    enum recent_result result =
-        recent_put(interest->recent, delivery->epoch, delivery->offset, delivery->body);
+    if (interest->recent)
+        result = recent_put(interest->recent, delivery->epoch, delivery->offset, delivery->body);
     if (result == RECENT_OVERFLOW)
         self->metrics.held_overflow_total++;
     if (result == RECENT_NO_ROOM)
         self->metrics.held_refused_total++;
-    if (result == RECENT_NO_ROOM || result == RECENT_NO_MEMORY)
-        interest->has_hidden_hole = interest->state != INTEREST_LIVE;
+    bool is_missing = result == RECENT_NO_ROOM || result == RECENT_NO_MEMORY;
+    if (is_missing && interest->state != INTEREST_LIVE)
+        interest->has_hidden_hole = true;
 }
 
 /* --- repairing --- */

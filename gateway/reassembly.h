@@ -12,13 +12,14 @@
  * incomplete. A zeroed struct is ready.
  *
  * A client may leave a message unfinished as long as it likes, so what all of them hold is bounded,
- * too. The few bytes of a subscription or a pong are always taken: large messages of others must
+ * too. The few bytes of a short command or a pong are always taken: large messages of others must
  * not keep them out. What ends a message is taken as well, since nothing of it stays.
  */
 #define REASSEMBLY_SMALL_BYTES 4096
 
 struct reassembly_total {
-    size_t bytes, max_bytes; /* of unfinished messages of all connections */
+    size_t bytes, max_bytes; /* of unfinished messages of all connections; what the buffers have in
+                                reserve does not count, at worst as much again */
 };
 
 struct reassembly {

@@ -37,8 +37,10 @@
 
 #define LIMIT_RECOVERY_MESSAGES 300
 #define LIMIT_RECOVERY_BYTES    524288
-#define LIMIT_RANGES_BYTES      32768 /* of ranges in one bus frame: below the smallest queue_bytes */
-#define LIMIT_PRESENCE_BYTES    524288 /* of the clients that one presence answer lists */
-#define LIMIT_PRESENCE_USERS    120000 /* that one frame of hashes tells apart */
-#define LIMIT_ASK_ITEMS         512    /* questions in one bus frame */
-#define LIMIT_BUS_FRAME_BYTES   1048576
+/* Of ranges in one bus frame: what clients get of it fits into the smallest queue_bytes. */
+#define LIMIT_RANGES_BYTES    32768
+#define LIMIT_RANGES_MESSAGES 128
+#define LIMIT_PRESENCE_BYTES  524288 /* of the clients that one presence answer lists */
+#define LIMIT_PRESENCE_USERS  120000 /* that one frame of hashes tells apart */
+#define LIMIT_ASK_ITEMS       512    /* questions in one bus frame */
+#define LIMIT_BUS_FRAME_BYTES 1048576

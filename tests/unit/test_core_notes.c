@@ -1,8 +1,8 @@
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core_world.h"
+#include "heap.h"
 #include "unit.h"
 
 /* What a store that keeps things is told: notes, and with an append all that is to be kept. */
@@ -202,12 +202,6 @@ START_TEST(a_stream_that_nobody_uses_ends)
     expect_note(STORE_MADE, "chat", NULL, 3);
 }
 END_TEST
-
-static size_t heap_bytes(void)
-{
-    struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
-}
 
 START_TEST(notes_that_were_taken_cost_nothing)
 {

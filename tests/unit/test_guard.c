@@ -1,6 +1,6 @@
-#include <malloc.h>
 
 #include "client_world.h"
+#include "heap.h"
 #include "proto/status.h"
 #include "unit.h"
 
@@ -182,12 +182,6 @@ START_TEST(another_permission_may_last_longer_or_shorter)
     done();
 }
 END_TEST
-
-static size_t heap_bytes(void)
-{
-    struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
-}
 
 /* A client that has not read reads now. */
 static void read_all(void)

@@ -1,7 +1,7 @@
-#include <malloc.h>
 #include <stdio.h>
 
 #include "client_world.h"
+#include "heap.h"
 #include "unit.h"
 
 /* The client protocol's rules, one by one, with the broker in the test's hands. */
@@ -322,12 +322,6 @@ START_TEST(few_addresses_linger_at_once)
     done();
 }
 END_TEST
-
-static size_t heap_bytes(void)
-{
-    struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
-}
 
 #define CROWD 4000
 
