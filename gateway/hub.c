@@ -58,6 +58,7 @@ hub_t *hub_new(const struct hub_settings *settings, int64_t now_ms)
     TAILQ_INIT(&self->lingering);
     TAILQ_INIT(&self->repairs);
     TAILQ_INIT(&self->repairs_asked);
+    TAILQ_INIT(&self->releasing);
     TAILQ_INIT(&self->audits);
     TAILQ_INIT(&self->doubts);
     STAILQ_INIT(&self->outgoing);
@@ -469,6 +470,7 @@ void hub_tick(hub_t *self, int64_t now_ms)
     if (fence_is_due(self))
         interests_fence_late(self);
     tell_lost(self);
+    interests_release(self);
     interests_ask_repairs(self);
     audits_ask(self);
 }
@@ -497,7 +499,7 @@ int64_t hub_wait(const hub_t *self, int64_t now_ms)
     }
     if (!TAILQ_EMPTY(&self->lost))
         wait = sooner(wait, LOST_TICK_MS);
-    return wait;
+    return TAILQ_EMPTY(&self->releasing) ? wait : 0;
 }
 
 /* --- out --- */
@@ -531,6 +533,13 @@ static void take_dirty(hub_t *self, session_t *session, struct hub_effect *out)
         outbox_clear(&session->outbox, self->outboxes);
 }
 
+/* All sockets are offered what was put for them. */
+static void end_turn(hub_t *self, struct hub_effect *out)
+{
+    self->released = 0;
+    *out = (struct hub_effect){.kind = HUB_NOTHING};
+}
+
 void hub_take_effect(hub_t *self, struct hub_effect *out)
 {
     payload_release(&self->taken);
@@ -545,7 +554,7 @@ void hub_take_effect(hub_t *self, struct hub_effect *out)
     else if (session)
         take_dirty(self, session, out);
     else if (!relay_take(self, out))
-        *out = (struct hub_effect){.kind = HUB_NOTHING};
+        end_turn(self, out);
 }
 
 bool hub_is_ready(const hub_t *self, int64_t now_ms)

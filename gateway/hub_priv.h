@@ -164,7 +164,7 @@ struct interest {
     LIST_HEAD(, group) groups;
     TAILQ_HEAD(, subscription) fenced;
     TAILQ_ENTRY(interest) fence_link;  /* in hub->fencing while FENCING */
-    TAILQ_ENTRY(interest) repair_link; /* in hub->repairs while is_queued, then repairs_asked */
+    TAILQ_ENTRY(interest) repair_link; /* REPAIRING: in hub->repairs, repairs_asked or releasing */
     struct deadline linger;            /* set while nobody subscribes */
     TAILQ_ENTRY(interest) linger_link; /* in hub->lingering meanwhile */
     struct deadline repair_timer;      /* set while a range is asked for */
@@ -181,6 +181,7 @@ struct interest {
     bool has_position;
     bool has_hidden_hole; /* something was not held, and what is held may not show that */
     bool is_queued;
+    bool is_releasing; /* in hub->releasing */
     bool is_lingering;
     uint16_t topic_size;
     uint8_t topic[]; /* BUS_TOPIC_PUBLICATION, then the canonical address */
@@ -246,6 +247,8 @@ struct hub {
     TAILQ_HEAD(fencing, interest)
     fencing; /* in the order of their fences, those without one last */
     TAILQ_HEAD(, interest) repairs, repairs_asked; /* in the order in which they began to wait */
+    TAILQ_HEAD(, interest) releasing; /* the rest of what they hold comes with a tick */
+    size_t released;                  /* bytes that were held, put in this turn */
     uint32_t repairs_in_flight;
     deadlines_t *audit_timers;
     TAILQ_HEAD(, interest) audits;
@@ -510,6 +513,8 @@ void interests_send_fence(hub_t *self);
 /* A fence did not come back in time: a new one for all that wait. */
 void interests_fence_late(hub_t *self);
 void interests_fence_passed(hub_t *self, uint64_t number);
+/* Puts some more of what was held, if that is under way. */
+void interests_release(hub_t *self);
 /* Asks for ranges as far as the number in flight allows. */
 void interests_ask_repairs(hub_t *self);
 /* A range was not answered in time, or never will be: asks again. */

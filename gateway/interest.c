@@ -61,7 +61,9 @@ static void leave_queues(hub_t *self, interest_t *interest)
         TAILQ_REMOVE(&self->fencing, interest, fence_link);
     if (interest->is_queued)
         TAILQ_REMOVE(&self->repairs, interest, repair_link);
-    interest->is_queued = false;
+    if (interest->is_releasing)
+        TAILQ_REMOVE(&self->releasing, interest, repair_link);
+    interest->is_queued = interest->is_releasing = false;
     close_question(self, interest);
 }
 
@@ -315,7 +317,7 @@ static void hold(hub_t *self, interest_t *interest, const struct bus_delivery *d
 
 static void repair(hub_t *self, interest_t *interest)
 {
-    assert(interest->has_position);
+    assert(interest->has_position && !interest->is_releasing);
     interest->state = INTEREST_REPAIRING;
     interest->is_queued = true;
     TAILQ_INSERT_TAIL(&self->repairs, interest, repair_link);
@@ -354,6 +356,12 @@ void interest_repair_again(hub_t *self, interest_t *interest)
         repair(self, interest);
 }
 
+/* Of what is held so much is put before clients are written to: a part of what may wait for one. */
+static bool may_release(const hub_t *self)
+{
+    return self->released < self->settings.queue_bytes / 2;
+}
+
 /* Delivers what was held beyond the position, in order; a hole is repaired. */
 static void deliver_held(hub_t *self, interest_t *interest)
 {
@@ -363,7 +371,14 @@ static void deliver_held(hub_t *self, interest_t *interest)
         bool is_ours = entry->epoch == interest->epoch;
         if (is_ours && entry->offset <= interest->offset)
             continue;
+        if (is_ours && entry->offset == interest->offset + 1 && !may_release(self)) {
+            interest->state = INTEREST_REPAIRING;
+            interest->is_releasing = true;
+            TAILQ_INSERT_TAIL(&self->releasing, interest, repair_link);
+            return;
+        }
         if (is_ours && entry->offset == interest->offset + 1) {
+            self->released += RECENT_ENTRY_BYTES + entry->body->size;
             deliver(self, interest, payload_span(entry->body), entry->offset);
             continue;
         }
@@ -377,6 +392,16 @@ static void deliver_held(hub_t *self, interest_t *interest)
     release_recent(interest);
     if (interest->has_hidden_hole)
         interest_mend(self, interest);
+}
+
+void interests_release(hub_t *self)
+{
+    interest_t *interest;
+    while (may_release(self) && (interest = TAILQ_FIRST(&self->releasing))) {
+        TAILQ_REMOVE(&self->releasing, interest, repair_link);
+        interest->is_releasing = false;
+        deliver_held(self, interest);
+    }
 }
 
 void interest_publication(hub_t *self, interest_t *interest, const struct bus_delivery *delivery)

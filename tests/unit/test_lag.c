@@ -106,6 +106,32 @@ START_TEST(one_that_reads_is_not_closed_for_what_comes_at_once)
 }
 END_TEST
 
+/* Nor is what was held meanwhile put at once. */
+START_TEST(one_that_reads_is_not_closed_for_what_was_held)
+{
+    given_stalled(SLOW_READER_DISCONNECT, 200, 20000);
+    world_go_on(&world, 0);
+    world.lose_next = true;
+    world_publish(&world, 0);
+    world_publish(&world, 0); /* shows that the first one is missing */
+    ck_assert(world_move_publication(&world) && world_move_question(&world));
+    for (int n = 3; n <= 9; n++) { /* what one session may be put at once is less */
+        world_publish(&world, 0);
+        ck_assert(world_move_publication(&world));
+    }
+    answers_come();
+    ck_assert_int_eq(hub_wait(world.hub, world.now_ms), 0); /* as soon as that was written */
+    published(0); /* and this one has its place behind them */
+    world_advance(&world, 200);
+    for (size_t client = 0; client < 2; client++)
+        for (unsigned long long n = 1; n <= 10; n++)
+            expect_publication(client, n);
+    expect_nothing();
+    ck_assert_int_gt(hub_wait(world.hub, world.now_ms), 0);
+    done();
+}
+END_TEST
+
 /* Of a client that does not read, as much as there is in one frame; then the next is too much. */
 START_TEST(one_that_does_not_read_is_closed_behind_what_came_at_once)
 {
@@ -452,6 +478,7 @@ int main(void)
     tcase_add_test(tests, disconnect_closes_beyond_the_bytes);
     tcase_add_test(tests, disconnect_closes_beyond_the_time);
     tcase_add_test(tests, one_that_reads_is_not_closed_for_what_comes_at_once);
+    tcase_add_test(tests, one_that_reads_is_not_closed_for_what_was_held);
     tcase_add_test(tests, one_that_does_not_read_is_closed_behind_what_came_at_once);
     tcase_add_test(tests, a_recovery_comes_on_top_of_what_may_wait);
     tcase_add_test(tests, time_in_a_guard_is_no_time_in_the_queue);
