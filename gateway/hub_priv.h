@@ -18,6 +18,7 @@
 
 /* hub_priv - what the files of the hub share: session.c (one connection), subscription.c (one
  * channel of one connection), presence.c (who is there), interest.c (one address of the gateway),
+ * group.c (those of its subscribers that share every frame),
  * emulation.c (commands that come on another connection), audit.c (is its position the broker's?),
  * lag.c (who reads too slowly),
  * guard.c (may it be delivered to this subscription?),
@@ -140,7 +141,7 @@ struct group {
 enum interest_state {
     INTEREST_FENCING,   /* the topic is not known to be installed: publications are held */
     INTEREST_ASKING,    /* installed, the position is not known yet: publications are held */
-    INTEREST_REPAIRING, /* a range is being fetched: publications are held */
+    INTEREST_REPAIRING, /* a range is being fetched, or what was held comes in pieces: the same */
     INTEREST_LIVE       /* publications are delivered as they come */
 };
 
@@ -480,6 +481,22 @@ int64_t revocations_wait(const hub_t *self, int64_t now_ms);
 /* Forgets all that wait. */
 void revocations_end(hub_t *self);
 
+/* --- group.c --- */
+
+/* Without subscriptions yet; the interest's. NULL when memory is exhausted. */
+group_t *group_new(hub_t *self, interest_t *interest, struct span name);
+/* The one with this client string, NULL: there is none. */
+group_t *group_find(const interest_t *interest, struct span name);
+/* It must have no subscription any more. */
+void group_destroy(group_t **group_p);
+/* A member from now on. False when memory is exhausted. */
+bool group_add(group_t *group, subscription_t *subscription);
+void group_remove(group_t *group, subscription_t *subscription);
+/* A push frame of one publication for one client string. NULL when memory is exhausted. */
+payload_t *group_frame(const hub_t *self, const group_t *group, struct span body, uint64_t offset);
+/* To all members that have not had it yet. */
+void group_deliver(hub_t *self, group_t *group, struct span body, uint64_t offset);
+
 /* --- interest.c --- */
 
 /* The group of a client string, made when needed; counts one subscription more in it. NULL when
@@ -487,9 +504,6 @@ void revocations_end(hub_t *self);
 group_t *interest_join(hub_t *self, const struct address *address, struct span name);
 /* One subscription less. It must not be a member any more. */
 void group_leave(hub_t *self, group_t **group_p);
-/* A member from now on. False when memory is exhausted. */
-bool group_add(group_t *group, subscription_t *subscription);
-void group_remove(group_t *group, subscription_t *subscription);
 /* From here on publications are held for a subscription that joins, until interest_joined. False
  * when memory is exhausted. */
 bool interest_joining(hub_t *self, interest_t *interest);
@@ -521,8 +535,6 @@ void interests_ask_repairs(hub_t *self);
 void interest_repair_again(hub_t *self, interest_t *interest);
 void interest_destroy(hub_t *self, interest_t **interest_p);
 struct span interest_address(const interest_t *interest);
-/* A push frame of one publication for one client string. NULL when memory is exhausted. */
-payload_t *group_frame(const hub_t *self, const group_t *group, struct span body, uint64_t offset);
 
 /* --- audit.c --- */
 

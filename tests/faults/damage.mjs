@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { connect } from '@millrace/backend';
 import { Child, freePort, httpGet, patience, programs, until, within } from '../system/harness.mjs';
+import { targetOf } from './publisher.mjs';
 
 const files = ['millrace.db', 'millrace.db-wal'];
 
@@ -165,6 +166,8 @@ export async function judgeDamaged(world, from, addresses) {
       wentBack ||= one.wentBack;
       isNew ||= one.isNew;
     }
+    const next = await Promise.allSettled(addresses.map(({ target }) => backend.publish(target, { n: 0 })));
+    for (const { reason } of next) if (reason) wrong.push(`it takes nothing more: ${reason.message}`);
     await backend.close({ now: true });
     return { place, outcome, wrong, wentBack, isNew, isNoticed };
   } finally {
@@ -172,4 +175,16 @@ export async function judgeDamaged(world, from, addresses) {
     await within(patience, 'its end', child.exited);
     await rm(directory, { recursive: true });
   }
+}
+
+// What a store must have: the last one of each address, and whatever is at any place.
+export const acknowledgedBy = (publisher) => publisher.addresses.map((address) => ({
+  target: targetOf(address),
+  top: publisher.tops.get(address),
+  placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`),
+  payloadOf: (n) => publisher.payload(n, address),
+}));
+
+export async function compareToStore(world) {
+  for (const text of await wrongAfterRestart(world.cluster.endpoint, acknowledgedBy(world.publisher))) world.broken('I1', text);
 }

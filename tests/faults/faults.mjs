@@ -9,30 +9,18 @@ import { hang } from '../system/hung.mjs';
 import { footprint, forgetPeak, peakOf } from '../system/mortal.mjs';
 import { hangup, reload } from '../system/reloading.mjs';
 import { Worker } from '../system/worker.mjs';
-import { copyStore, judgeDamaged, keeping, wrongAfterRestart } from './damage.mjs';
+import { acknowledgedBy, compareToStore, copyStore, judgeDamaged, keeping } from './damage.mjs';
 import { fill, logToNowhere, smallDisk } from './disk.mjs';
 import { allIn, guardedHerd, guardedSettings, useTokens } from './guarded.mjs';
 import { dieWhileAsking, stages } from './half_message.mjs';
 import { answerOf, guardedChannel } from './handler.mjs';
+import { behave, isCut, openProxy } from './links.mjs';
 import { Network, unableToPartition } from './network.mjs';
 import { errors, Orders } from './orders.mjs';
-import { Proxy } from './proxy.mjs';
 import { targetOf } from './publisher.mjs';
 import { channels, delay, prefix } from './world.mjs';
 
 const seconds = (world, short, long) => (world.size.isShort ? short : long) * 1000;
-
-// What a store must have: the last one of each address, and whatever is at any place.
-const acknowledgedBy = (publisher) => publisher.addresses.map((address) => ({
-  target: targetOf(address),
-  top: publisher.tops.get(address),
-  placed: (epoch, offset) => publisher.places.get(`${address} ${epoch} ${offset}`),
-  payloadOf: (n) => publisher.payload(n, address),
-}));
-
-async function compareToStore(world) {
-  for (const text of await wrongAfterRestart(world.cluster.endpoint, acknowledgedBy(world.publisher))) world.broken('I1', text);
-}
 
 export const faults = [
   {
@@ -593,25 +581,4 @@ async function haveJumped(world, wallMs) {
     const offMs = Date.parse(time) - Date.now();
     if (!(Math.abs(offMs - wallMs) < 60000)) world.broken('I4', `the clock of ${name} says ${time}: nothing was tried`);
   }
-}
-
-// --- links ---
-
-async function openProxy(world, name, listen, to) {
-  world.proxies[name] = await Proxy.open(listen, to);
-  atEnd(() => world.proxies[name].close());
-}
-
-// Which end has not heard the other one for so long that it was cut off? Each says something every second.
-async function isCut(world, which) {
-  const { canary_age_ms: gateway } = await world.cluster.gateways[0].readiness();
-  if (which !== 'near' && gateway < 1500) world.broken('I4', `gateway one has heard the broker ${gateway} ms ago: nothing was cut`);
-  const { gateways } = JSON.parse((await httpGet(`${world.cluster.brokerAdmin}/status`)).text);
-  const broker = gateways.find(({ name }) => name === 'one')?.age_ms ?? Infinity; // it may have given up on it
-  if (which !== 'far' && broker < 1500) world.broken('I4', `the broker has heard gateway one ${broker} ms ago: nothing was cut`);
-}
-
-// Both links of one gateway.
-function behave(world, gateway, behaviour) {
-  for (const [name, proxy] of Object.entries(world.proxies)) if (name.startsWith(`${gateway} `)) proxy.behave(behaviour);
 }

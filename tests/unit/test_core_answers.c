@@ -1,55 +1,10 @@
-#include <stdio.h>
 #include <string.h>
 
+#include "answers_world.h"
 #include "bytes.h"
-#include "core_world.h"
 #include "unit.h"
 
-static struct bus_question about(uint8_t kind, struct span address)
-{
-    return (struct bus_question){.kind = kind, .token = 42, .address = address};
-}
-
-/* The one answer to one question. */
-static const struct bus_reply *ask(struct bus_question question)
-{
-    world_ask("g", &question, 1);
-    const struct world_answers *answers = take_answers("g");
-    ck_assert_uint_eq(answers->count, 1);
-    ck_assert_uint_eq(answers->replies[0].token, question.token);
-    return &answers->replies[0];
-}
-
-static const struct bus_reply *recover(const char *channel, uint64_t epoch, uint64_t offset,
-                                       uint8_t more_flags)
-{
-    struct bus_question question = about(BUS_SUBSCRIBE, world_key(channel, NULL));
-    question.flags = BUS_QUESTION_RECOVER | more_flags;
-    question.epoch = epoch;
-    question.offset = offset;
-    return ask(question);
-}
-
-static void expect_position(const struct bus_reply *reply, uint64_t epoch, uint64_t offset)
-{
-    ck_assert_uint_eq(reply->status, STATUS_OK);
-    ck_assert_uint_eq(reply->epoch, epoch);
-    ck_assert_uint_eq(reply->offset, offset);
-}
-
-static void expect_recovered(const struct bus_reply *reply, const char *publications)
-{
-    ck_assert_uint_eq(reply->status, STATUS_OK);
-    ck_assert_uint_eq(reply->flags, BUS_REPLY_RECOVERED);
-    ck_assert_str_eq(world_publications(reply), publications);
-}
-
-static void expect_not_recovered(const struct bus_reply *reply)
-{
-    ck_assert_uint_eq(reply->status, STATUS_OK);
-    ck_assert_uint_eq(reply->flags, 0);
-    ck_assert_uint_eq(reply->count, 0);
-}
+/* What gateways are told when they ask. Ranges: test_core_ranges.c. */
 
 /* --- positions --- */
 
@@ -138,30 +93,6 @@ START_TEST(recovery_is_bounded_in_messages)
 END_TEST
 
 /* A world with gateway "g" that takes payloads of this size. */
-static void given_payloads_of(size_t bytes)
-{
-    world_settings.payload_bytes = bytes;
-    world_settings.streams.rule.limits.bytes = 16 << 20;
-    world_start();
-    world_gateway("g", 5);
-}
-
-/* Publishes {'t': 'xxx...'} to the channel whose stream has this epoch. */
-static void publish_large(const char *channel, uint64_t epoch, int count, size_t text_size)
-{
-    char request[16384];
-    size_t head = (size_t)snprintf(request, sizeof request,
-                                   "{'op':'publish','channel':'%s','payload':{'t':'", channel);
-    memset(request + head, 'x', text_size);
-    strcpy(request + head + text_size, "'}}");
-    for (int i = 0; i < count; i++) {
-        world_request(0, "p", request);
-        core_stored(world, expect_append(channel, NULL, epoch, (uint64_t)i + 1, NULL),
-                    STORE_COMMITTED, world_now);
-    }
-    drop_effects();
-}
-
 START_TEST(recovery_is_bounded_in_bytes)
 {
     given_payloads_of(4096);
@@ -189,96 +120,6 @@ START_TEST(recovery_without_an_epoch)
     expect_not_recovered(recover("a", 0, 3, BUS_QUESTION_ANY_EPOCH));
     expect_not_recovered(recover("quiet", 0, 1, BUS_QUESTION_ANY_EPOCH));
     expect_recovered(recover("quiet", 3, 1, 0), "2:'data':{'n':2} ");
-}
-END_TEST
-
-/* --- range --- */
-
-static const struct bus_reply *range(uint64_t epoch, uint64_t offset)
-{
-    struct bus_question question = about(BUS_RANGE, world_key("a", NULL));
-    question.epoch = epoch;
-    question.offset = offset;
-    return ask(question);
-}
-
-START_TEST(a_range_joins_on_or_says_that_it_does_not)
-{
-    world_settings.streams.rule.limits.messages = 2;
-    world_start();
-    world_gateway("g", 5);
-    world_publish("a", 4);
-    expect_recovered(range(2, 4), "");
-    expect_recovered(range(2, 3), "4:'data':{'n':4} ");
-    expect_recovered(range(2, 2), "3:'data':{'n':3} 4:'data':{'n':4} ");
-    expect_not_recovered(range(2, 1));
-    expect_not_recovered(range(3, 4));
-    expect_not_recovered(range(3, 5));
-    expect_position(range(3, 4), 2, 4);
-}
-END_TEST
-
-/* An older copy of the file, or one whose log lost its end: what this gateway has delivered as 5
- * must not be followed by another 5. */
-START_TEST(a_gateway_that_is_ahead_of_the_store_gets_a_new_epoch)
-{
-    world_gateway("g", 5);
-    world_publish("chat", 4);
-    post(7, 5);
-    uint64_t ticket = expect_append("chat", NULL, 2, 5, NULL);
-    struct bus_question question = about(BUS_RANGE, world_key("chat", NULL));
-    question.epoch = 2;
-    question.offset = 5;
-    world_ask("g", &question, 1);
-    core_answer(world, SIZE_MAX, world_now);
-    expect_refusal("p", "7", STATUS_IN_DOUBT, "does not know whether it has kept it");
-    expect_not_recovered(&take_answer_frame("g")->replies[0]);
-    stored(ticket, STORE_COMMITTED); /* nobody waits for it any more */
-    expect_nothing();
-
-    expect_not_recovered(recover("chat", 2, 3, 0));
-    expect_position(ask(question), 3, 0);
-    post(8, 6);
-    stored(expect_append("chat", NULL, 3, 1, NULL), STORE_COMMITTED);
-}
-END_TEST
-
-START_TEST(a_client_that_says_it_is_ahead_changes_nothing)
-{
-    world_gateway("g", 5);
-    world_publish("a", 4);
-    expect_not_recovered(recover("a", 2, 1000, 0));
-    expect_position(range(2, 4), 2, 4);
-}
-END_TEST
-
-START_TEST(a_range_gives_what_fits)
-{
-    world_settings.streams.rule.limits.messages = 100000;
-    world_settings.streams.rule.limits.bytes = 64 << 20;
-    world_start();
-    world_gateway("g", 5);
-    world_publish("a", 30000);
-    const struct bus_reply *reply = range(2, 0);
-    ck_assert_uint_eq(reply->flags, BUS_REPLY_RECOVERED);
-    ck_assert_uint_eq(reply->count, LIMIT_RANGES_MESSAGES);
-    uint64_t next = reply->count;
-    reply = range(2, next);
-    struct span rest = reply->publications;
-    struct bus_publication publication;
-    ck_assert(bus_next_publication(&rest, &publication));
-    ck_assert_uint_eq(publication.offset, next + 1);
-}
-END_TEST
-
-START_TEST(a_range_of_large_messages_gives_what_fits)
-{
-    given_payloads_of(4096);
-    publish_large("a", 2, 20, 2952);
-    const struct bus_reply *reply = range(2, 0);
-    ck_assert_uint_eq(reply->flags, BUS_REPLY_RECOVERED);
-    ck_assert_uint_eq(reply->count, 10); /* 2,979 bytes each */
-    ck_assert_uint_le(reply->publications.size, LIMIT_RANGES_BYTES);
 }
 END_TEST
 
@@ -471,100 +312,6 @@ START_TEST(many_questions_are_answered_in_frames_that_fit)
 }
 END_TEST
 
-/* Asks for what the channels "a", "b" ... have missed since these offsets, where that is something.
- * Returns of how many. */
-static size_t ask_for_ranges(uint64_t *after, size_t channels, uint64_t last)
-{
-    static uint8_t keys[ADDRESS_KEY_MAX * 4];
-    struct bus_question questions[4];
-    size_t count = 0;
-    for (size_t i = 0; i < channels; i++) {
-        struct span key = world_key((char[]){(char)('a' + i), 0}, NULL);
-        memcpy(keys + i * ADDRESS_KEY_MAX, key.data, key.size);
-        if (after[i] == last)
-            continue;
-        questions[count] = about(BUS_RANGE, span_of(keys + i * ADDRESS_KEY_MAX, key.size));
-        questions[count].epoch = 2 + i;
-        questions[count].offset = after[i];
-        questions[count++].token = i;
-    }
-    world_ask("g", questions, count);
-    return count;
-}
-
-/* The next frame: what it brings, in order, moves the offsets on. Returns how many replies it has.
- */
-static size_t take_ranges(uint64_t *after, size_t max_bytes)
-{
-    core_answer(world, 1, world_now);
-    struct span frame = take_frame("g");
-    struct bus_answer answer;
-    ck_assert_uint_le(frame.size, max_bytes);
-    ck_assert(bus_get_answer(frame, &answer));
-    while (answer.items.size > 0) {
-        struct bus_reply reply;
-        struct bus_publication publication;
-        ck_assert(bus_next_reply(&answer.items, &reply));
-        ck_assert_uint_gt(reply.count, 0);
-        for (struct span rest = reply.publications; rest.size > 0;) {
-            ck_assert(bus_next_publication(&rest, &publication));
-            ck_assert_uint_eq(publication.offset, ++after[reply.token]);
-        }
-    }
-    return answer.count;
-}
-
-/* A gateway gives a frame to its clients as a whole: it must fit into any of their queues, although
- * a client may have missed all that is in it. */
-START_TEST(frames_of_ranges_fit_into_the_smallest_queue)
-{
-    given_payloads_of(10240);
-    for (size_t i = 0; i < 4; i++)
-        publish_large((char[]){(char)('a' + i), 0}, 2 + i, 10, 9000);
-    uint64_t after[4] = {0};
-    size_t frames = 0;
-    while (after[0] + after[1] + after[2] + after[3] < 40) {
-        for (size_t asked = ask_for_ranges(after, 4, 10); asked > 0; frames++)
-            asked -= take_ranges(after, LIMIT_RANGES_BYTES + 10240);
-    }
-    ck_assert_uint_le(frames, 14); /* three messages each */
-}
-END_TEST
-
-/* However short: each goes to clients with the name of its channel. */
-START_TEST(a_frame_of_ranges_has_so_many_messages)
-{
-    static const size_t in_frame[][2] = {{100, LIMIT_RANGES_MESSAGES - 100}, {100, 0}};
-    world_gateway("g", 5);
-    world_publish("a", 100);
-    struct bus_question question = about(BUS_RANGE, world_key("a", NULL));
-    question.epoch = 2;
-    world_ask("g", (struct bus_question[]){question, question, question}, 3);
-    core_answer(world, SIZE_MAX, world_now);
-    for (size_t frame = 0; frame < 2; frame++) {
-        const struct world_answers *answers = take_answer_frame("g");
-        ck_assert_uint_eq(answers->count, in_frame[frame][1] ? 2 : 1);
-        for (size_t i = 0; i < answers->count; i++)
-            ck_assert_uint_eq(answers->replies[i].count, in_frame[frame][i]);
-    }
-}
-END_TEST
-
-START_TEST(ranges_that_miss_nothing_share_a_frame)
-{
-    world_gateway("g", 5);
-    world_publish("a", 1);
-    struct bus_question questions[LIMIT_ASK_ITEMS];
-    for (size_t i = 0; i < LIMIT_ASK_ITEMS; i++) {
-        questions[i] = about(BUS_RANGE, world_key("a", NULL));
-        questions[i].epoch = 2;
-        questions[i].offset = 1;
-    }
-    world_ask("g", questions, LIMIT_ASK_ITEMS);
-    ck_assert_uint_eq(take_answers("g")->count, LIMIT_ASK_ITEMS);
-}
-END_TEST
-
 START_TEST(strangers_are_told_to_say_hello)
 {
     struct bus_question questions[] = {about(BUS_POSITION, world_key("a", NULL)),
@@ -669,11 +416,6 @@ int main(void)
     tcase_add_test(tests, recovery_is_bounded_in_messages);
     tcase_add_test(tests, recovery_is_bounded_in_bytes);
     tcase_add_test(tests, recovery_without_an_epoch);
-    tcase_add_test(tests, a_range_joins_on_or_says_that_it_does_not);
-    tcase_add_test(tests, a_gateway_that_is_ahead_of_the_store_gets_a_new_epoch);
-    tcase_add_test(tests, a_client_that_says_it_is_ahead_changes_nothing);
-    tcase_add_test(tests, a_range_gives_what_fits);
-    tcase_add_test(tests, a_range_of_large_messages_gives_what_fits);
     tcase_add_test(tests, history_goes_both_ways);
     tcase_add_test(tests, history_of_another_epoch_is_a_conflict);
     tcase_add_test(tests, a_subscriber_hears_what_slow_readers_get);
@@ -684,9 +426,6 @@ int main(void)
     tcase_add_test(tests, a_frame_that_breaks_off_is_answered_as_far_as_it_goes);
     tcase_add_test(tests, too_many_questions_in_one_frame_are_refused);
     tcase_add_test(tests, many_questions_are_answered_in_frames_that_fit);
-    tcase_add_test(tests, frames_of_ranges_fit_into_the_smallest_queue);
-    tcase_add_test(tests, a_frame_of_ranges_has_so_many_messages);
-    tcase_add_test(tests, ranges_that_miss_nothing_share_a_frame);
     tcase_add_test(tests, strangers_are_told_to_say_hello);
     tcase_add_test(tests, questions_of_a_slow_gateway_wait_and_others_do_not);
     tcase_add_test(tests, questions_of_a_gateway_that_left_are_dropped);
